@@ -1,0 +1,446 @@
+//! How a client is made: settings, the environment, and what is refused before any I/O.
+
+use std::env::{self, VarError};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::{Agent, ProxyProtocol};
+use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use ureq::http::uri::{Authority, Scheme};
+use ureq::http::Uri;
+
+use crate::client::{Options, Shared};
+use crate::{Error, HandingerClient, connect};
+
+const API_KEY: &str = "HANDINGER_API_KEY";
+const BASE_URL: &str = "HANDINGER_BASE_URL";
+const CUSTOM_HEADERS: &str = "HANDINGER_CUSTOM_HEADERS";
+
+const DEFAULT_BASE_URL: &str = "https://handinger.com";
+const DEFAULT_USER_AGENT: &str = concat!("handinger-rust/", env!("CARGO_PKG_VERSION"));
+
+/// The least that an agent's buffers must hold: a line of a request's head.
+const SMALLEST_BUFFER: usize = 4 * 1024;
+
+/// Headers that describe the connection or the message, or that have a setting of their own.
+const RESERVED_HEADERS: [HeaderName; 13] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::EXPECT,
+    header::HOST,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::USER_AGENT,
+];
+
+impl HandingerClient {
+    /// A client with the given API key, and a default for everything else.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the key is blank or cannot be sent in a header.
+    ///
+    /// ```
+    /// let client = handinger::HandingerClient::new("key")?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn new(api_key: impl Into<String>) -> Result<Self, Error> {
+        Self::builder(api_key).build()
+    }
+
+    /// A client as the environment says; see [`HandingerClientBuilder::from_env`].
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if `HANDINGER_API_KEY` is not set, or something in the environment is refused.
+    ///
+    /// ```no_run
+    /// let client = handinger::HandingerClient::from_env()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn from_env() -> Result<Self, Error> {
+        HandingerClientBuilder::from_env()?.build()
+    }
+
+    /// A builder for a client with settings of its own.
+    ///
+    /// ```
+    /// let client = handinger::HandingerClient::builder("key").max_retries(5).build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    #[must_use]
+    pub fn builder(api_key: impl Into<String>) -> HandingerClientBuilder {
+        HandingerClientBuilder {
+            api_key: api_key.into(),
+            base_url: DEFAULT_BASE_URL.into(),
+            allow_insecure_http: false,
+            headers: Vec::new(),
+            user_agent: DEFAULT_USER_AGENT.into(),
+            agent: None,
+            sleep: Box::new(std::thread::sleep),
+            options: Options {
+                timeout: Duration::from_secs(60),
+                connect_timeout: Duration::from_secs(5),
+                total_timeout: None,
+                max_retries: 2,
+            },
+        }
+    }
+}
+
+/// The settings of a [`HandingerClient`] to be.
+///
+/// Nothing is checked before [`build`](Self::build), so that the settings can be chained.
+///
+/// ```
+/// use std::time::Duration;
+/// use handinger::HandingerClient;
+///
+/// let client = HandingerClient::builder("key")
+///     .timeout(Duration::from_secs(10))
+///     .total_timeout(Duration::from_secs(30))
+///     .header("X-Team", "ops")
+///     .build()?;
+/// # Ok::<(), handinger::Error>(())
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct HandingerClientBuilder {
+    api_key: String,
+    base_url: String,
+    allow_insecure_http: bool,
+    headers: Vec<(String, String)>,
+    user_agent: String,
+    agent: Option<Agent>,
+    sleep: Box<dyn Fn(Duration) + Send + Sync>,
+    options: Options,
+}
+
+impl HandingerClientBuilder {
+    /// A builder with the key and settings of the environment, the same that the API's other clients read:
+    ///
+    /// | variable | what it sets |
+    /// |---|---|
+    /// | `HANDINGER_API_KEY` | the key; required |
+    /// | `HANDINGER_BASE_URL` | [`base_url`](Self::base_url), unless blank |
+    /// | `HANDINGER_CUSTOM_HEADERS` | [`header`](Self::header)s, one `Name: value` a line |
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the key is not set, a variable is not Unicode, or a line has no colon.
+    ///
+    /// ```no_run
+    /// let client = handinger::HandingerClientBuilder::from_env()?.max_retries(5).build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn from_env() -> Result<Self, Error> {
+        let Some(api_key) = variable(API_KEY)? else {
+            return Err(refused(format!("{API_KEY} is not set")));
+        };
+        let mut builder = HandingerClient::builder(api_key);
+        if let Some(base_url) = variable(BASE_URL)? {
+            builder = builder.base_url(base_url);
+        }
+        let headers = variable(CUSTOM_HEADERS)?.unwrap_or_default();
+        for line in headers.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let Some((name, value)) = line.split_once(':') else {
+                return Err(refused(format!("a line of {CUSTOM_HEADERS} is not of the form `Name: value`")));
+            };
+            builder = builder.header(name.trim(), value.trim());
+        }
+        Ok(builder)
+    }
+
+    /// Where the API is. May carry a path prefix and a slash at its end; no query, and no user or password.
+    ///
+    /// The key is sent there, so `http:` is refused for any host but this machine; see
+    /// [`allow_insecure_http`](Self::allow_insecure_http). For this machine, a proxy set in the environment is not
+    /// used.
+    ///
+    /// Default: `https://handinger.com`.
+    pub fn base_url(mut self, base_url: impl Into<String>) -> Self {
+        self.base_url = base_url.into();
+        self
+    }
+
+    /// Whether an `http:` base URL may name another machine. The key and all tokens then travel unencrypted.
+    ///
+    /// Default: `false`.
+    pub fn allow_insecure_http(mut self, allow: bool) -> Self {
+        self.allow_insecure_http = allow;
+        self
+    }
+
+    /// How long one try may take: name lookup, connecting, sending, and receiving the whole answer, however slowly its
+    /// bytes come. More than zero; more than a year counts as a year.
+    ///
+    /// Default: 60 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// How much of a try's [`timeout`](Self::timeout) may go into opening a connection: name lookup, TCP, a proxy,
+    /// and the TLS handshake. More than zero.
+    ///
+    /// Default: 5 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.options.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a call may take with all its tries and the waits between them. More than zero; `None` for no bound
+    /// but that of the single tries.
+    ///
+    /// Default: `None`, so that a call can take 1 + `max_retries` times the `timeout`, and up to 60 s more between
+    /// two tries.
+    pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.total_timeout = timeout.into();
+        self
+    }
+
+    /// How often a failed try is repeated, if it may be; see the [table](crate#errors-and-retries).
+    ///
+    /// Default: 2, so three tries in all.
+    pub fn max_retries(mut self, max_retries: u32) -> Self {
+        self.options.max_retries = max_retries;
+        self
+    }
+
+    /// A header for every request. Of several values for one name, the last counts.
+    ///
+    /// Not for headers that the client sets itself, such as `Authorization`: those are refused. The value is printable
+    /// ASCII, and never shown by `Debug`.
+    ///
+    /// Default: none.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The `User-Agent` of every request.
+    ///
+    /// Default: `handinger-rust/` and the version of this crate.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// An agent of your own: for a proxy, private root certificates, a client certificate, or another transport.
+    ///
+    /// Its connections, transport, resolver, middleware and TLS settings are used. What this crate promises holds
+    /// whatever else the agent is set to: statuses, redirects, timeouts and bounds on headers are set for each request.
+    /// Two things are less exact than with the client's own agent: ureq looks the host up for each request, on a thread
+    /// of its own; and an I/O error while connecting, which ureq does not tell from one later, counts as "may have been
+    /// applied".
+    ///
+    /// Default: an agent with ureq's defaults: proxies from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`,
+    /// `NO_PROXY`), and the root certificates that the [cargo features](crate#cargo-features) select.
+    ///
+    /// ```
+    /// let proxy = ureq::Proxy::new("http://proxy.example:3128").expect("a valid URL");
+    /// let agent = ureq::Agent::config_builder().proxy(Some(proxy)).build().new_agent();
+    /// let client = handinger::HandingerClient::builder("key").agent(agent).build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn agent(mut self, agent: Agent) -> Self {
+        self.agent = Some(agent);
+        self
+    }
+
+    /// How to wait between two tries. For tests that should not take their time, and for programs that want to show
+    /// that they wait.
+    ///
+    /// Default: [`std::thread::sleep`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let client = handinger::HandingerClient::builder("key")
+    ///     .sleep_with(|wait: Duration| {
+    ///         eprintln!("trying again in {} s", wait.as_secs_f32());
+    ///         std::thread::sleep(wait);
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn sleep_with(mut self, sleep: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        self.sleep = Box::new(sleep);
+        self
+    }
+
+    /// Checks the settings and makes the client. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a key that is blank or has control characters, a base URL that is not http(s) or carries a
+    /// query, `http:` to another machine, `https:` in a build without TLS, a header that is malformed or reserved, a
+    /// timeout of zero, and an agent that could not send such requests. The key is never repeated in the error.
+    pub fn build(self) -> Result<HandingerClient, Error> {
+        let Options { timeout, connect_timeout, total_timeout, .. } = self.options;
+        if [Some(timeout), Some(connect_timeout), total_timeout].contains(&Some(Duration::ZERO)) {
+            return Err(refused("a timeout must be more than zero"));
+        }
+        let (scheme, authority, prefix) = parse_base_url(self.base_url.trim())?;
+        let is_local = is_loopback(authority.host());
+        if scheme == Scheme::HTTP && !is_local && !self.allow_insecure_http {
+            return Err(refused(format!(
+                "the base URL would send the key unencrypted to {authority}; use https, or allow_insecure_http(true)"
+            )));
+        }
+        let api_key = self.api_key.trim().to_owned();
+        let headers = headers(&api_key, &self.user_agent, self.headers)?;
+        let agent = match self.agent {
+            Some(agent) => check_agent(agent, &scheme)?,
+            None => own_agent(&scheme, is_local)?,
+        };
+        let shared = Shared { agent, scheme, authority, prefix, headers, api_key, sleep: self.sleep };
+        Ok(HandingerClient { shared: Arc::new(shared), options: self.options })
+    }
+}
+
+impl fmt::Debug for HandingerClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandingerClientBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+fn refused(problem: impl Into<String>) -> Error {
+    Error::invalid_input("build client", problem)
+}
+
+/// A variable of the environment; a blank one counts as not set.
+fn variable(name: &str) -> Result<Option<String>, Error> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.trim().is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(refused(format!("{name} is not Unicode"))),
+    }
+}
+
+fn parse_base_url(url: &str) -> Result<(Scheme, Authority, String), Error> {
+    let parts = url.parse::<Uri>().map_err(|_| refused("the base URL is not a URL"))?.into_parts();
+    let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+        return Err(refused("the base URL must begin with https://, or http:// for this machine"));
+    };
+    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+        return Err(refused("the base URL must begin with https://, or http:// for this machine"));
+    }
+    if authority.as_str().contains('@') {
+        return Err(refused("the base URL must not carry a user or password"));
+    }
+    // `http` reads `host:99999` as a host without a port.
+    let after_host = authority.as_str().strip_prefix(authority.host());
+    if authority.host().is_empty() || (authority.port_u16().is_none() && after_host != Some("")) {
+        return Err(refused("the base URL's host or port is not valid"));
+    }
+    if url.contains(['?', '#']) {
+        return Err(refused("the base URL must not carry a query or fragment"));
+    }
+    let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
+    Ok((scheme, authority, path.trim_end_matches('/').to_owned()))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Result<HeaderMap, Error> {
+    if api_key.is_empty() {
+        return Err(refused("the API key is blank"));
+    }
+    let mut authorization = HeaderValue::from_str(&format!("Bearer {api_key}"))
+        .map_err(|_| refused("the API key has a control or non-ASCII character"))?;
+    authorization.set_sensitive(true);
+    let user_agent = HeaderValue::from_str(user_agent)
+        .map_err(|_| refused("the user agent has a control or non-ASCII character"))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::AUTHORIZATION, authorization);
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(header::USER_AGENT, user_agent);
+    for (name, value) in custom {
+        let name = HeaderName::try_from(name).map_err(|_| refused("a header's name is not valid"))?;
+        if RESERVED_HEADERS.contains(&name) {
+            return Err(refused(format!("the header {name} is set by the client itself")));
+        }
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_| refused(format!("the value of the header {name} has a control or non-ASCII character")))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// What of a caller's agent cannot be set for a single request must be such that our requests pass.
+fn check_agent(agent: Agent, scheme: &Scheme) -> Result<Agent, Error> {
+    let config = agent.config();
+    if config.https_only() && *scheme == Scheme::HTTP {
+        return Err(refused("the agent allows https only, and the base URL is http"));
+    }
+    if config.input_buffer_size().min(config.output_buffer_size()) < SMALLEST_BUFFER {
+        return Err(refused("the agent's buffers are smaller than 4 KiB"));
+    }
+    // ureq panics on these when it connects.
+    if let Some(feature) = missing_feature(config) {
+        return Err(refused(format!("the agent needs the cargo feature `{feature}` of handinger")));
+    }
+    Ok(agent)
+}
+
+/// The feature that an agent's settings need and that this build does not have.
+fn missing_feature(config: &ureq::config::Config) -> Option<&'static str> {
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    {
+        use ureq::tls::{RootCerts, TlsProvider};
+
+        let tls = config.tls_config();
+        if tls.provider() == TlsProvider::NativeTls && !cfg!(feature = "native-tls") {
+            return Some("native-tls");
+        }
+        if tls.provider() == TlsProvider::Rustls && !cfg!(feature = "rustls") {
+            return Some("rustls");
+        }
+        if matches!(tls.root_certs(), RootCerts::PlatformVerifier)
+            && tls.provider() == TlsProvider::Rustls
+            && !cfg!(feature = "platform-verifier")
+        {
+            return Some("platform-verifier");
+        }
+    }
+    let proxy = config.proxy().filter(|proxy| !proxy.is_from_env())?;
+    let is_socks = !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    (is_socks && !cfg!(feature = "socks-proxy")).then_some("socks-proxy")
+}
+
+/// ureq with its defaults, but for the TLS library and roots that the features select.
+fn own_agent(scheme: &Scheme, is_local: bool) -> Result<Agent, Error> {
+    if *scheme == Scheme::HTTPS && !cfg!(any(feature = "rustls", feature = "native-tls")) {
+        return Err(refused("an https base URL needs the cargo feature `rustls` or `native-tls` of handinger"));
+    }
+    let mut config = Agent::config_builder();
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    {
+        use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+
+        let mut tls = TlsConfig::builder();
+        if cfg!(not(feature = "rustls")) {
+            tls = tls.provider(TlsProvider::NativeTls);
+        }
+        if cfg!(feature = "platform-verifier") {
+            tls = tls.root_certs(RootCerts::PlatformVerifier);
+        }
+        config = config.tls_config(tls.build());
+    }
+    if is_local {
+        // The way to this machine is not through another one, and the key would go there unencrypted.
+        config = config.proxy(None);
+    }
+    Ok(connect::agent(config.build()))
+}

@@ -1,0 +1,20 @@
+//! A blocking client for the worker-webhook API of [Handinger](https://handinger.com).
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+mod client;
+mod connect;
+mod error;
+mod failure;
+mod redact;
+mod response;
+mod retry;
+mod token;
+mod types;
+mod webhooks;
+
+pub use builder::HandingerClientBuilder;
+pub use client::HandingerClient;
+pub use error::{Error, ErrorKind};
+pub use token::WebhookToken;
+pub use types::{RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList};

@@ -1,0 +1,116 @@
+//! What comes back: the body of an answer, read within bounds and decoded, and what an error's body says.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::Read;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use ureq::Body;
+
+/// The largest body of a successful answer that is read, in bytes, after decompression.
+const LARGEST_BODY: u64 = 10 * 1024 * 1024;
+/// How much of an unsuccessful answer's body is kept, in bytes.
+pub(crate) const KEPT_BODY: usize = 64 * 1024;
+
+/// Appends the whole body to `bytes`; after an error (too large, broken off, too slow) they hold what came.
+pub(crate) fn read_whole(body: &mut Body, bytes: &mut Vec<u8>) -> Result<(), ureq::Error> {
+    let announced = body.content_length().unwrap_or(0).min(LARGEST_BODY);
+    bytes.reserve_exact(usize::try_from(announced).unwrap_or(0));
+    body.with_config().limit(LARGEST_BODY).reader().read_to_end(bytes)?;
+    Ok(())
+}
+
+/// The beginning of a body. That it breaks off does not matter: the status has come, and says more.
+pub(crate) fn read_beginning(body: &mut Body) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = body.as_reader().take(KEPT_BODY as u64).read_to_end(&mut bytes);
+    bytes
+}
+
+/// Decodes a whole JSON object, and nothing but that.
+pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+    // Checked once for all strings in it: decoding from bytes would check each of them.
+    let text = std::str::from_utf8(body).map_err(|_| DecodeError("not UTF-8".into()))?;
+    match text.trim_ascii_start().as_bytes().first() {
+        None => Err(DecodeError("empty".into())),
+        // serde_json would take the elements of an array for the fields of an object.
+        Some(b'[') => Err(DecodeError("an array in place of an object".into())),
+        Some(_) => serde_json::from_str(text).map_err(|error| DecodeError::from_json(&error)),
+    }
+}
+
+/// Why an answer did not decode, in words that repeat nothing of the answer.
+#[derive(Debug)]
+pub(crate) struct DecodeError(String);
+
+impl DecodeError {
+    fn from_json(error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        // `invalid type: string "whk_…", expected a map at line 1 column 9`: the value may be a secret.
+        let text = match (error.classify(), text.split_once(": "), text.rfind(", expected ")) {
+            (Category::Data, Some((what @ ("invalid type" | "invalid value"), value)), Some(expected)) => {
+                let sort = value.split([' ', '`', '"']).next().unwrap_or_default();
+                format!("{what}: {sort}{}", &text[expected..])
+            }
+            _ => text,
+        };
+        Self(text)
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for DecodeError {}
+
+/// What an error's body says: JSON in three shapes, or a plain text.
+pub(crate) fn message_in(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let message = match serde_json::from_str::<ErrorBody>(&text) {
+        Ok(body) => body.error.and_then(ErrorField::into_message).or(body.message)?,
+        Err(_) => plain_text(body)?.to_owned(),
+    };
+    let message = message.trim();
+    (!message.is_empty()).then(|| message.to_owned())
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    #[serde(default)]
+    error: Option<ErrorField>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ErrorField {
+    Text(String),
+    Object {
+        message: Option<String>,
+    },
+    /// `{"error": true, "message": …}`
+    Other(serde::de::IgnoredAny),
+}
+
+impl ErrorField {
+    fn into_message(self) -> Option<String> {
+        match self {
+            Self::Text(message) => Some(message),
+            Self::Object { message } => message,
+            Self::Other(_) => None,
+        }
+    }
+}
+
+/// A body that a person wrote as plain text: neither a broken JSON, nor HTML, nor binary.
+fn plain_text(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?;
+    let starts_like_markup = text.trim_ascii_start().starts_with(['{', '[', '<', '"']);
+    (!starts_like_markup).then_some(text)
+}
