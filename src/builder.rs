@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::{Agent, ProxyProtocol};
+use ureq::http::Uri;
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::uri::{Authority, Scheme};
-use ureq::http::Uri;
+use ureq::{Agent, ProxyProtocol};
 
 use crate::client::{Options, Shared};
 use crate::{Error, HandingerClient, connect};
@@ -75,7 +75,6 @@ impl HandingerClient {
     /// let client = handinger::HandingerClient::builder("key").max_retries(5).build()?;
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    #[must_use]
     pub fn builder(api_key: impl Into<String>) -> HandingerClientBuilder {
         HandingerClientBuilder {
             api_key: api_key.into(),
@@ -370,8 +369,9 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
         if RESERVED_HEADERS.contains(&name) {
             return Err(refused(format!("the header {name} is set by the client itself")));
         }
-        let mut value = HeaderValue::try_from(value)
-            .map_err(|_| refused(format!("the value of the header {name} has a control or non-ASCII character")))?;
+        let mut value = HeaderValue::try_from(value).map_err(|_| {
+            refused(format!("the value of the header {name} has a control or non-ASCII character"))
+        })?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }
@@ -422,7 +422,9 @@ fn missing_feature(config: &ureq::config::Config) -> Option<&'static str> {
 /// ureq with its defaults, but for the TLS library and roots that the features select.
 fn own_agent(scheme: &Scheme, is_local: bool) -> Result<Agent, Error> {
     if *scheme == Scheme::HTTPS && !cfg!(any(feature = "rustls", feature = "native-tls")) {
-        return Err(refused("an https base URL needs the cargo feature `rustls` or `native-tls` of handinger"));
+        return Err(refused(
+            "an https base URL needs the cargo feature `rustls` or `native-tls` of handinger",
+        ));
     }
     let mut config = Agent::config_builder();
     #[cfg(any(feature = "rustls", feature = "native-tls"))]

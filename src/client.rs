@@ -11,17 +11,18 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_e
 use serde::de::DeserializeOwned;
 use ureq::config::AutoHeaderValue;
 use ureq::http::header::{CONTENT_TYPE, HeaderValue};
-use ureq::http::uri::{Authority, PathAndQuery, Scheme};
-use ureq::http::{HeaderMap, Method, Request, Response, Uri};
+use ureq::http::uri::{Authority, Scheme};
+use ureq::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use ureq::{Agent, Body, Timeout};
 
-use crate::error::Inner;
 use crate::failure::{Failure, kept};
 use crate::redact::secret_parts;
 use crate::{Error, UpdateWebhook, connect, response, retry};
 
 /// The largest header section of an answer that is read, in bytes.
 const LARGEST_HEADERS: usize = 64 * 1024;
+/// The longest worker id that is sent, in bytes.
+const LONGEST_WORKER_ID: usize = 1024;
 /// Longer timeouts are cut to this: a point in time beyond the clock's reach cannot be computed with.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The unreserved characters of RFC 3986 §2.3 stand for themselves in a path segment; all others are encoded.
@@ -167,40 +168,44 @@ impl HandingerClient {
             tries += 1;
             let started = Instant::now();
             let result = self.try_once(call, &uri, body.as_deref(), deadline);
-            let result_of_try = result.as_ref().map_or_else(|failure| failure.inner.problem.as_str(), |_| "success");
-            debug!("{} {}: {result_of_try}; try {tries} took {:?}", call.method, call.shape(), started.elapsed());
+            let elapsed = started.elapsed();
             let failure = match result {
-                Ok(value) => return Ok(value),
+                Ok((status, value)) => {
+                    debug!("{} {}: {status} at try {tries}, after {elapsed:?}", call.method, call.shape());
+                    return Ok(value);
+                }
                 Err(failure) => failure,
             };
+            let problem = &failure.inner.problem;
+            debug!("{} {}: {problem} at try {tries}, after {elapsed:?}", call.method, call.shape());
             let asked = failure.retry_after();
             let verdict = retry::judge(&call.method, failure.outcome(), asked);
             may_have_been_applied |= verdict.may_have_been_applied;
             match self.next_wait(verdict.retry, asked, tries, deadline) {
                 Ok(wait) => {
-                    debug!("{} {}: waiting {wait:?} before the next try", call.method, call.shape());
+                    debug!("{} {}: next try in {wait:?}", call.method, call.shape());
                     (self.shared.sleep)(wait);
                 }
                 Err(gave_up) => {
-                    return Err(Error::new(Inner {
-                        action: call.description(),
-                        retry_after: asked.filter(|wait| !wait.is_zero()),
-                        attempts: tries,
-                        gave_up,
-                        may_have_been_applied,
-                        ..failure.inner
-                    }));
+                    let mut inner = failure.inner;
+                    inner.action = call.description();
+                    inner.retry_after = asked.filter(|wait| !wait.is_zero());
+                    inner.attempts = tries;
+                    inner.gave_up = gave_up;
+                    inner.may_have_been_applied = may_have_been_applied;
+                    return Err(Error::new(inner));
                 }
             }
         }
     }
 
     fn uri(&self, call: &Call<'_>) -> Result<Uri, Error> {
-        let refused = |problem: &str| Err(Error::invalid_input(call.action, problem));
+        let refused = |problem: &str| Error::invalid_input(call.action, problem);
         match call.worker_id {
-            "" => return refused("the worker id must not be empty"),
-            "." => return refused("the worker id must not be `.`"),
-            ".." => return refused("the worker id must not be `..`"),
+            "" => return Err(refused("the worker id must not be empty")),
+            "." => return Err(refused("the worker id must not be `.`")),
+            ".." => return Err(refused("the worker id must not be `..`")),
+            id if id.len() > LONGEST_WORKER_ID => return Err(refused("the worker id is over 1 KiB")),
             _ => {}
         }
         let Shared { scheme, authority, prefix, .. } = &*self.shared;
@@ -209,11 +214,9 @@ impl HandingerClient {
             path.push_str("?page=");
             path.push_str(&page.to_string());
         }
-        let Ok(path) = PathAndQuery::try_from(path) else {
-            return refused("the worker id is too long");
-        };
-        let uri = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query(path).build();
-        uri.or_else(|_| refused("the worker id is too long"))
+        let uri =
+            Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query(path).build();
+        uri.map_err(|_| refused("the base URL is too long"))
     }
 
     /// When the call must have ended, if it must.
@@ -253,7 +256,7 @@ impl HandingerClient {
         uri: &Uri,
         body: Option<&[u8]>,
         deadline: Option<Instant>,
-    ) -> Result<T, Failure> {
+    ) -> Result<(StatusCode, T), Failure> {
         let timeout = self.time_for_a_try(deadline);
         let host = self.shared.authority.as_str();
         if timeout.is_zero() {
@@ -266,14 +269,18 @@ impl HandingerClient {
             }
             Err(error) => return Err(Failure::no_answer(None, error, timeout)),
         };
-        if !answer.status().is_success() {
+        let status = answer.status();
+        if !status.is_success() {
             return Err(Failure::refused(answer, self.secrets(call)));
         }
         let mut body = Vec::new();
         if let Err(error) = response::read_whole(answer.body_mut(), &mut body) {
             return Err(Failure::no_answer(Some(kept(answer, body)), error, timeout));
         }
-        response::decode(&body).map_err(|error| Failure::unusable(kept(answer, body), error))
+        match response::decode(&body) {
+            Ok(value) => Ok((status, value)),
+            Err(error) => Err(Failure::unusable(kept(answer, body), error)),
+        }
     }
 
     /// What is left of the call's time, and at most the timeout of a try.

@@ -89,13 +89,13 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    pub(crate) fn new(inner: Inner) -> Self {
-        Self(Box::new(inner))
+    pub(crate) fn new(inner: Box<Inner>) -> Self {
+        Self(inner)
     }
 
     /// A refusal before any I/O.
     pub(crate) fn invalid_input(action: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::new(Inner { action: action.into(), problem: problem.into(), ..Inner::default() })
+        Self(Box::new(Inner { action: action.into(), problem: problem.into(), ..Inner::default() }))
     }
 
     /// What sort of failure it is.

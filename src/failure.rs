@@ -3,22 +3,20 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use log::debug;
 use time::OffsetDateTime;
 use ureq::Body;
-use ureq::Timeout;
-use ureq::http::header::LOCATION;
 use ureq::http::Response;
+use ureq::http::header::LOCATION;
 
+use crate::connect;
 use crate::error::{Answer, ErrorKind, Inner, one_line};
 use crate::redact::redact;
 use crate::response::{self, DecodeError};
 use crate::retry::{self, Outcome};
-use crate::connect;
 
 pub(crate) struct Failure {
     reach: Reach,
-    pub(crate) inner: Inner,
+    pub(crate) inner: Box<Inner>,
 }
 
 /// [`Outcome`] without the answer, which is in [`Inner`].
@@ -38,14 +36,16 @@ impl Failure {
         answer: Option<Answer>,
         source: Option<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self { reach, inner: Inner { kind, problem, answer, source, ..Inner::default() } }
+        Self { reach, inner: Box::new(Inner { kind, problem, answer, source, ..Inner::default() }) }
     }
 
     /// No connection to `host` within `timeout`, or none at all.
     pub(crate) fn not_sent(error: ureq::Error, host: &str, timeout: Duration) -> Self {
         let error = connect::unmarked(error);
         let (kind, problem) = match &error {
-            ureq::Error::Timeout(_) => (ErrorKind::Timeout, format!("no connection to {host} within {timeout:?}")),
+            ureq::Error::Timeout(_) => {
+                (ErrorKind::Timeout, format!("no connection to {host} within {timeout:?}"))
+            }
             error if connect::is_about_a_certificate(error) => {
                 (ErrorKind::Connect, format!("the certificate of {host} was refused"))
             }
@@ -79,7 +79,10 @@ impl Failure {
     }
 
     /// An answer without success. Of its body, no more is read than is kept; its message is rid of `secrets`.
-    pub(crate) fn refused<'a>(mut answer: Response<Body>, secrets: impl Iterator<Item = &'a str> + Clone) -> Self {
+    pub(crate) fn refused<'a>(
+        mut answer: Response<Body>,
+        secrets: impl Iterator<Item = &'a str> + Clone,
+    ) -> Self {
         let body = response::read_beginning(answer.body_mut());
         let message = response::message_in(&body).map(|text| redact(&text, secrets.clone()));
         let answer = Answer { message, ..kept(answer, body) };
@@ -88,7 +91,10 @@ impl Failure {
             let target = answer.headers.get(LOCATION).map_or("nowhere".into(), |location| {
                 one_line(&redact(&String::from_utf8_lossy(location.as_bytes()), secrets))
             });
-            (ErrorKind::Redirect, format!("the server redirects ({status}) to {target}, which is not followed"))
+            (
+                ErrorKind::Redirect,
+                format!("the server redirects ({status}) to {target}, which is not followed"),
+            )
         } else {
             (ErrorKind::Status, format!("the server answered {status}"))
         };

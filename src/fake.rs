@@ -15,7 +15,8 @@ use time::OffsetDateTime;
 use ureq::http::{Request, StatusCode};
 
 use crate::{
-    HandingerClient, RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList, WebhookToken,
+    HandingerClient, RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList,
+    WebhookToken,
 };
 
 const API_KEY: &str = "fake-api-key";
@@ -214,7 +215,11 @@ impl FakeHandinger {
     /// # assert_eq!(delivery.unwrap().execution.task_title.as_deref(), Some("Weekly report"));
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    pub fn deliver_with(&self, worker_id: &str, edit: impl FnOnce(&mut WebhookExecution)) -> Option<Delivery> {
+    pub fn deliver_with(
+        &self,
+        worker_id: &str,
+        edit: impl FnOnce(&mut WebhookExecution),
+    ) -> Option<Delivery> {
         let mut state = self.lock();
         let worker = state.workers.get(worker_id)?;
         let (url, token) = (worker.url.clone()?, worker.token.clone()?);

@@ -6,15 +6,20 @@ mod client;
 mod connect;
 mod error;
 mod failure;
+#[cfg(feature = "fake")]
+pub mod fake;
+mod pages;
 mod redact;
 mod response;
 mod retry;
 mod token;
 mod types;
+mod walk;
 mod webhooks;
 
 pub use builder::HandingerClientBuilder;
 pub use client::HandingerClient;
 pub use error::{Error, ErrorKind};
+pub use pages::{Executions, PageIter, Progress};
 pub use token::WebhookToken;
 pub use types::{RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList};

@@ -47,6 +47,7 @@ impl fmt::Debug for Webhook {
 /// Tells a field that is `null` from one that is not there: an object with neither field, such as `{"error": …}`
 /// under a status of 200, must not pass for "no webhook".
 #[derive(Deserialize)]
+#[expect(clippy::option_option, reason = "the outer one says whether the field is there")]
 struct WebhookFields {
     #[serde(default, deserialize_with = "present")]
     url: Option<Option<String>>,
@@ -308,6 +309,13 @@ pub struct WebhookExecutionList {
     pub total_count: u64,
 }
 
+impl WebhookExecutionList {
+    /// Iterates over the executions of this page, as `&list` does in a `for` loop.
+    pub fn iter(&self) -> std::slice::Iter<'_, WebhookExecution> {
+        self.logs.iter()
+    }
+}
+
 impl IntoIterator for WebhookExecutionList {
     type Item = WebhookExecution;
     type IntoIter = std::vec::IntoIter<WebhookExecution>;
@@ -335,7 +343,9 @@ mod rfc3339 {
         serializer.serialize_str(&at.format(&Rfc3339).map_err(S::Error::custom)?)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<OffsetDateTime, D::Error> {
         read_str(deserializer, |text| {
             OffsetDateTime::parse(text, &Rfc3339).map_err(|_| "not a date and time of RFC 3339")
         })
@@ -384,7 +394,11 @@ fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Er
             Ok(number.max(0).unsigned_abs())
         }
 
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, as wanted")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "`as` saturates, as wanted"
+        )]
         fn visit_f64<E>(self, number: f64) -> Result<u64, E> {
             Ok(number as u64)
         }

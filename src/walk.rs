@@ -37,8 +37,8 @@ pub(crate) struct Walk {
     /// How many rows there were in all when the last page was accepted.
     total: Option<u64>,
     seen: Window,
-    /// How many steps back may still be taken. Each new page earns one, so a walk makes at most about three requests
-    /// for each page there is, and [`PATIENCE`] times three more, whatever the server says.
+    /// How many steps back may still be taken. Each new page earns one. With every step back a page comes that has to
+    /// be read again, so a walk over `n` pages makes at most `3 n + 2 PATIENCE` requests, whatever the server says.
     steps_back: u64,
     /// How many pages in a row brought nothing new.
     barren: u64,
@@ -62,7 +62,8 @@ impl Walk {
     pub(crate) fn accept(&mut self, list: WebhookExecutionList) -> Option<Vec<WebhookExecution>> {
         let WebhookExecutionList { logs, page_count, total_count, .. } = list;
         let count = logs.len();
-        let may_have_skipped = self.page > self.first && self.total.is_some_and(|before| total_count < before);
+        let may_have_skipped =
+            self.page > self.first && self.total.is_some_and(|before| total_count < before);
         if may_have_skipped && self.steps_back > 0 && !logs.iter().any(|row| self.seen.contains(&row.id)) {
             self.steps_back -= 1;
             self.page -= 1;

@@ -54,12 +54,19 @@ impl HandingerClient {
     /// assert_eq!(webhook.token, None);
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    pub fn update_webhook(&self, worker_id: &str, update: impl Into<UpdateWebhook>) -> Result<Webhook, Error> {
+    pub fn update_webhook(
+        &self,
+        worker_id: &str,
+        update: impl Into<UpdateWebhook>,
+    ) -> Result<Webhook, Error> {
         let update = update.into();
         let action = "update webhook";
         if update.url.as_deref().is_some_and(|url| url.trim().is_empty()) {
             // A service might take it for "no URL", and remove the webhook and its token.
-            return Err(Error::invalid_input(action, "the URL must not be blank; UpdateWebhook::clear() removes it"));
+            return Err(Error::invalid_input(
+                action,
+                "the URL must not be blank; UpdateWebhook::clear() removes it",
+            ));
         }
         let call = Call::new(Method::PUT, action, worker_id, WEBHOOK);
         self.send(&Call { update: Some(&update), ..call })

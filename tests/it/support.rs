@@ -1,0 +1,191 @@
+//! What the tests share: a server that does what a test says, and clients that do not sleep.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use handinger::{HandingerClient, HandingerClientBuilder};
+
+/// The key of all clients in the tests: long enough to be looked for in what must not contain it.
+pub const KEY: &str = "hnd_test_5ecr3tKey";
+
+/// A client builder for a server of a test. It does not sleep between two tries.
+pub fn builder(base_url: impl Into<String>) -> HandingerClientBuilder {
+    HandingerClient::builder(KEY).base_url(base_url).sleep_with(|_| {})
+}
+
+pub fn client(base_url: impl Into<String>) -> HandingerClient {
+    builder(base_url).build().expect("valid settings")
+}
+
+/// The waits that a client made, in place of sleeping.
+#[derive(Clone, Default)]
+pub struct Waits(Arc<Mutex<Vec<Duration>>>);
+
+impl Waits {
+    pub fn recorder(&self) -> impl Fn(Duration) + Send + Sync + 'static {
+        let waits = Arc::clone(&self.0);
+        move |wait| waits.lock().unwrap().push(wait)
+    }
+
+    pub fn take(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A server on loopback that does to each request what a test says, in ways that no HTTP library would.
+pub struct Server {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// For each connection, `serve` is called with its number, from 0, on a thread of its own.
+    pub fn start(serve: impl Fn(usize, &mut Connection) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            requests: Arc::default(),
+            connections: Arc::default(),
+            stopped: Arc::default(),
+        };
+        let (requests, connections) = (Arc::clone(&server.requests), Arc::clone(&server.connections));
+        let stopped = Arc::clone(&server.stopped);
+        let serve = Arc::new(serve);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::SeqCst) {
+                    break;
+                }
+                let Ok(stream) = stream else { continue };
+                // No test may hang on a client that never comes back.
+                stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                let number = connections.fetch_add(1, Ordering::SeqCst);
+                let mut connection = Connection { stream, requests: Arc::clone(&requests) };
+                let serve = Arc::clone(&serve);
+                thread::spawn(move || serve(number, &mut connection));
+            }
+        });
+        server
+    }
+
+    /// Answers the requests in turn with these bytes, whatever connection they come over; the last answer is repeated.
+    /// The connection stays open.
+    pub fn answering(answers: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
+        let answers: Vec<Vec<u8>> = answers.into_iter().map(Into::into).collect();
+        let count = AtomicUsize::new(0);
+        Self::start(move |_, connection| {
+            while connection.request().is_some() {
+                let number = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+                connection.send(&answers[number]);
+            }
+        })
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The requests that arrived whole, head and body, in the order of their arrival.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// How many connections were opened.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// The server's end of a connection.
+pub struct Connection {
+    pub stream: TcpStream,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Connection {
+    /// Reads the next request whole and remembers it; `None` if the client closes the connection instead.
+    pub fn request(&mut self) -> Option<String> {
+        let mut bytes = Vec::new();
+        let head = loop {
+            if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.read_more(&mut bytes)?;
+        };
+        let length = String::from_utf8_lossy(&bytes[..head])
+            .lines()
+            .find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok()
+            })
+            .unwrap_or(0);
+        while bytes.len() < head + length {
+            self.read_more(&mut bytes)?;
+        }
+        let request = String::from_utf8_lossy(&bytes).into_owned();
+        self.requests.lock().unwrap().push(request.clone());
+        Some(request)
+    }
+
+    fn read_more(&mut self, bytes: &mut Vec<u8>) -> Option<()> {
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(0) | Err(_) => None,
+            Ok(count) => {
+                bytes.extend_from_slice(&buffer[..count]);
+                Some(())
+            }
+        }
+    }
+
+    /// Sends bytes as they are. That the client has gone is its right.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = self.stream.flush();
+    }
+
+    /// Closes the connection such that the client gets a reset: with bytes in the receive buffer that nobody read.
+    pub fn reset(&mut self) {
+        // A half-read request does it: the kernel answers a close over unread bytes with RST.
+        let _ = self.stream.set_read_timeout(Some(Duration::from_millis(200)));
+        let mut byte = [0];
+        let _ = self.stream.peek(&mut byte);
+    }
+}
+
+/// A whole HTTP answer with a Content-Length.
+pub fn answer(status: u16, body: impl AsRef<[u8]>) -> Vec<u8> {
+    answer_with(status, &[], body)
+}
+
+pub fn answer_with(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let mut bytes = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n", body.len()).into_bytes();
+    for (name, value) in headers {
+        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// A webhook's JSON as the API's reference shows it.
+pub const WEBHOOK: &str =
+    r#"{ "token": "whk_01HZY31W2SZJ8MJ2FQTR3M1K9D", "url": "https://example.com/handinger-webhook" }"#;
