@@ -155,18 +155,11 @@ impl Connection {
         }
     }
 
-    /// Sends bytes as they are. That the client has gone is its right.
+    /// Sends bytes as they are. (A connection that is dropped is closed; with a request on it that was not read, the
+    /// kernel makes that a reset.) That the client has gone is its right.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
         let _ = self.stream.flush();
-    }
-
-    /// Closes the connection such that the client gets a reset: with bytes in the receive buffer that nobody read.
-    pub fn reset(&mut self) {
-        // A half-read request does it: the kernel answers a close over unread bytes with RST.
-        let _ = self.stream.set_read_timeout(Some(Duration::from_millis(200)));
-        let mut byte = [0];
-        let _ = self.stream.peek(&mut byte);
     }
 }
 

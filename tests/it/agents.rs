@@ -1,0 +1,1 @@
+//! Agents that callers hand in.

@@ -1,0 +1,1 @@
+//! Flat memory, whatever comes.

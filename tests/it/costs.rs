@@ -1,0 +1,1 @@
+//! Allocations, connections and requests, counted.

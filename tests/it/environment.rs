@@ -1,0 +1,1 @@
+//! What is read from the environment, each case in a process of its own.

@@ -1,0 +1,1 @@
+//! The fake, by itself and as other clients see it.

@@ -1,0 +1,1 @@
+//! Proxies from the environment and on the agent.

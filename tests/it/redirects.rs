@@ -1,0 +1,1 @@
+//! Redirects, none of which is followed.

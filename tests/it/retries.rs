@@ -1,0 +1,1 @@
+//! The table of retries, row by row, and the waits.

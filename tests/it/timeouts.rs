@@ -1,0 +1,1 @@
+//! No try outlasts its timeout, no call its total timeout.
