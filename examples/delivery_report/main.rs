@@ -1,0 +1,105 @@
+//! How well a worker's deliveries arrive: `cargo run --example delivery_report`.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod report;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use common::DEMO_WORKER;
+use handinger::Executions;
+use indicatif::{ProgressBar, ProgressStyle};
+use lexopt::prelude::*;
+use report::Report;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+const HELP: &str = "\
+Usage: delivery_report [--since WHEN] [--json] [WORKER_ID]
+
+Reads a worker's delivery history and tells how many deliveries arrived, why the others failed, how long the endpoint
+took to answer, and at what time most is delivered.
+
+  --since WHEN  leave out what is older: 90m, 24h, 7d, or a date and time like 2026-11-23T18:00:00Z
+  --json        print the figures as JSON
+
+The key is read from HANDINGER_API_KEY; without it, a fake Handinger with a made-up history is used.
+Exit codes: 0 done, 1 the service failed, 2 bad usage.
+";
+
+#[derive(Default)]
+struct Args {
+    worker_id: Option<String>,
+    since: Option<OffsetDateTime>,
+    as_json: bool,
+}
+
+fn main() -> ExitCode {
+    common::exit_code(run())
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let Args { worker_id, since, as_json } = parse_args()?;
+    let worker_id = worker_id.unwrap_or(DEMO_WORKER.into());
+    let (client, fake) = common::connect(&worker_id)?;
+    if let Some(fake) = &fake {
+        client.update_webhook(&worker_id, "https://example.com/handinger-webhook")?;
+        common::add_history(fake, &worker_id, 1_500, 7);
+    }
+
+    let mut executions = client.executions(&worker_id);
+    if let Some(since) = since {
+        executions = executions.since(since);
+    }
+    let report = read(executions)?;
+    common::say(if as_json { report.to_json()? } else { report.to_string() })?;
+    Ok(())
+}
+
+/// Reads the history; a person who waits at a terminal sees how far it is.
+fn read(mut executions: Executions) -> Result<Report, handinger::Error> {
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} deliveries").expect("a valid template");
+    let bar = ProgressBar::new(0).with_style(style);
+    let mut report = Report::default();
+    while let Some(execution) = executions.next().transpose()? {
+        report.add(&execution);
+        let progress = executions.progress();
+        bar.set_length(progress.total_count);
+        bar.set_position(progress.executions);
+    }
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+fn parse_args() -> Result<Args, lexopt::Error> {
+    let mut args = Args::default();
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => common::help(HELP),
+            Long("json") => args.as_json = true,
+            Long("since") => args.since = Some(parser.value()?.parse_with(parse_since)?),
+            Value(value) if args.worker_id.is_none() => args.worker_id = Some(value.string()?),
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    if args.worker_id.is_none() && common::has_api_key() {
+        return Err("with HANDINGER_API_KEY set, a WORKER_ID is needed".into());
+    }
+    Ok(args)
+}
+
+fn parse_since(text: &str) -> Result<OffsetDateTime, &'static str> {
+    if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(time);
+    }
+    let ago = |unit: char, seconds: u64| {
+        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration::from_secs(count.checked_mul(seconds)?))
+    };
+    let ago = ago('m', 60).or_else(|| ago('h', 60 * 60)).or_else(|| ago('d', 24 * 60 * 60));
+    let ago = ago.and_then(|ago| time::Duration::try_from(ago).ok());
+    ago.and_then(|ago| common::now().checked_sub(ago)).ok_or("neither like 24h or 7d nor a date and time")
+}
