@@ -12,9 +12,14 @@ use lexopt::prelude::*;
 const HELP: &str = "\
 Usage: quickstart [WORKER_ID]
 
-Without HANDINGER_API_KEY, tells the whole story with a fake Handinger: sets a webhook, walks the history of its
-deliveries, checks tokens, rotates the token, and deletes the webhook.
-With HANDINGER_API_KEY and a WORKER_ID, shows the worker's webhook and its newest deliveries, and changes nothing.
+Without HANDINGER_API_KEY, tells the whole story with a fake Handinger: sets a
+webhook, walks the history of its deliveries, checks tokens, rotates the token,
+and deletes the webhook.
+
+With HANDINGER_API_KEY and a WORKER_ID, shows the worker's webhook and newest
+deliveries, and changes nothing.
+
+Exit codes: 0 done, 1 the service failed, 2 bad usage.
 ";
 
 fn main() -> ExitCode {

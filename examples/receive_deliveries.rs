@@ -18,16 +18,20 @@ use oxhttp::{ListeningServer, Server};
 const HELP: &str = "\
 Usage: receive_deliveries [--port PORT]
 
-Listens on 127.0.0.1 until it is killed, and answers 204 to a delivery with a valid X-Handinger-Token, 401 to others.
-For the Internet to reach it, put it behind a reverse proxy that ends TLS and has no patience with slow clients.
+Listens on 127.0.0.1 until it is killed. Answers 204 to a delivery whose
+X-Handinger-Token is valid, and 401 to any other. To receive from the Internet,
+put it behind a reverse proxy that ends TLS and cuts off slow clients.
 
   --port PORT  where to listen (default: 8080; 0: any free port)
 
 HANDINGER_WEBHOOK_TOKEN           the webhook's token
-HANDINGER_WEBHOOK_TOKEN_PREVIOUS  the one before it, if that is to be accepted as well: set it for a while after a
-                                  rotation, for deliveries that were on their way
+HANDINGER_WEBHOOK_TOKEN_PREVIOUS  accepted as well: set it to the old token
+                                  for a while after a rotation, for
+                                  deliveries that were on their way
 
-Without HANDINGER_WEBHOOK_TOKEN it sends itself some deliveries, shows what it answers, and ends.
+Without HANDINGER_WEBHOOK_TOKEN, sends itself some deliveries, shows what it
+answers, and ends.
+
 Exit codes: 0 done, 1 it could not listen, 2 bad usage.
 ";
 
@@ -107,8 +111,11 @@ fn demonstrate() -> Result<(), Box<dyn Error>> {
     let (port, _server) = start(0, [Some(now.clone()), Some(before.clone())])?;
 
     let send = |what: &str, token: Option<&str>, body: &[u8]| -> Result<(), Box<dyn Error>> {
-        let request =
-            ureq::post(format!("http://127.0.0.1:{port}")).config().proxy(None).http_status_as_error(false).build();
+        let request = ureq::post(format!("http://127.0.0.1:{port}"))
+            .config()
+            .proxy(None)
+            .http_status_as_error(false)
+            .build();
         let request =
             token.into_iter().fold(request, |request, token| request.header("X-Handinger-Token", token));
         Ok(say(format!("  {what:<34}{}", request.send(body)?.status()))?)

@@ -11,13 +11,17 @@ use lexopt::prelude::*;
 const HELP: &str = "\
 Usage: rotate_token WORKER_ID
 
-Replaces the token that Handinger sends with each delivery. The old one is invalid at once: have the endpoint accept
-both for a while (as the example receive_deliveries does).
+Replaces the token that Handinger sends with each delivery. The new token goes
+to stdout, alone, and all else to stderr:
 
-The new token alone goes to stdout, for a pipe into a secret store; all else goes to stderr.
-When this fails, stdout is empty, and the last line of stderr says which token is in force.
+  rotate_token WORKER_ID | secret-store put hook
+
+From now on deliveries bear the new token: hand it to the endpoint at once, and
+let it accept the old one for a while as well, for deliveries that were on their
+way. If this fails, stdout stays empty and stderr says which token is in force.
 
 The key is read from HANDINGER_API_KEY; without it, a fake Handinger is used.
+
 Exit codes: 0 done, 1 the service failed, 2 bad usage.
 ";
 

@@ -10,15 +10,18 @@ use lexopt::prelude::*;
 
 const HELP: &str = "\
 Usage: set_webhook [--print-token] WORKER_ID URL
-       set_webhook WORKER_ID --clear
+       set_webhook --clear WORKER_ID
 
-Sets or replaces the URL that Handinger delivers to, or removes the webhook together with its token.
+Sets or replaces the URL that Handinger delivers to, or removes the webhook
+together with its token.
 
   --clear        remove the webhook
-  --print-token  print the webhook's token to stdout, and all else to stderr:
-                   set_webhook --print-token WORKER_ID URL | secret-store put webhook-token
+  --print-token  print the webhook's token, alone, to stdout:
+                 set_webhook --print-token WORKER_ID URL | secret-store put hook
 
-The key is read from HANDINGER_API_KEY; without it, a fake Handinger is used.
+What was changed is told on stderr. The key is read from HANDINGER_API_KEY;
+without it, a fake Handinger is used.
+
 Exit codes: 0 done, 1 the service failed, 2 bad usage.
 ";
 

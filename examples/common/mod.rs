@@ -26,11 +26,9 @@ pub(crate) fn has_api_key() -> bool {
     env::var_os(API_KEY).is_some()
 }
 
-/// A fake that has this worker, and the word that it is one.
-pub(crate) fn start_fake(worker_id: &str) -> FakeHandinger {
-    eprintln!(
-        "HANDINGER_API_KEY is not set: this is a demonstration, with a fake Handinger on this machine.\n"
-    );
+/// A fake that has this worker, and the word that it is one: with `missing` set, it would be the real service.
+pub(crate) fn start_fake(missing: &str, worker_id: &str) -> FakeHandinger {
+    eprintln!("{missing} is not set: this is a demonstration, with a fake Handinger on this machine.");
     let fake = FakeHandinger::start();
     fake.add_worker(worker_id);
     fake

@@ -19,13 +19,16 @@ use time::format_description::well_known::Rfc3339;
 const HELP: &str = "\
 Usage: delivery_report [--since WHEN] [--json] [WORKER_ID]
 
-Reads a worker's delivery history and tells how many deliveries arrived, why the others failed, how long the endpoint
-took to answer, and at what time most is delivered.
+Reads a worker's delivery history and tells how many deliveries arrived, why the
+others failed, how long the endpoint took to answer, and when most is delivered.
 
-  --since WHEN  leave out what is older: 90m, 24h, 7d, or a date and time like 2026-11-23T18:00:00Z
+  --since WHEN  leave out what is older: 90m, 24h, 7d, or a date and time
+                such as 2026-11-23T18:00:00Z
   --json        print the figures as JSON
 
-The key is read from HANDINGER_API_KEY; without it, a fake Handinger with a made-up history is used.
+The key is read from HANDINGER_API_KEY; without it, a fake Handinger with a
+made-up history is used.
+
 Exit codes: 0 done, 1 the service failed, 2 bad usage.
 ";
 
