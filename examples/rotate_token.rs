@@ -53,9 +53,8 @@ fn rotate(
         // since; asking tells which one it is.
         Err(error) if error.may_have_been_applied() => {
             eprintln!("{error}\nasking which token is in force");
-            client.retrieve_webhook(worker_id).map_err(|error| {
+            client.retrieve_webhook(worker_id).inspect_err(|_| {
                 eprintln!("it is not known which token is in force: ask again before the next delivery");
-                error
             })?
         }
         result => result?,

@@ -9,8 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use common::DEMO_WORKER;
-use handinger::Executions;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use lexopt::prelude::*;
 use report::Report;
 use time::OffsetDateTime;
@@ -53,18 +52,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
 
     let mut executions = client.executions(&worker_id);
-    if let Some(since) = since {
+    let bar = if let Some(since) = since {
         executions = executions.since(since);
-    }
-    let report = read(executions)?;
-    common::say(if as_json { report.to_json()? } else { report.to_string() })?;
-    Ok(())
-}
-
-/// Reads the history; a person who waits at a terminal sees how far it is.
-fn read(mut executions: Executions) -> Result<Report, handinger::Error> {
-    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} deliveries").expect("a valid template");
-    let bar = ProgressBar::new(0).with_style(style);
+        progress_bar("{pos} deliveries") // and it is not known how many there will be
+    } else {
+        progress_bar("{bar:40} {pos} of {len} deliveries")
+    };
     let mut report = Report::default();
     while let Some(execution) = executions.next().transpose()? {
         report.add(&execution);
@@ -72,8 +65,15 @@ fn read(mut executions: Executions) -> Result<Report, handinger::Error> {
         bar.set_length(progress.total_count);
         bar.set_position(progress.executions);
     }
-    bar.finish_and_clear();
-    Ok(report)
+    drop(bar);
+    common::say(if as_json { report.to_json()? } else { report.to_string() })?;
+    Ok(())
+}
+
+/// On stderr, and only if that is a terminal. It is gone when it is dropped.
+fn progress_bar(template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("a valid template");
+    ProgressBar::new(0).with_style(style).with_finish(ProgressFinish::AndClear)
 }
 
 fn parse_args() -> Result<Args, lexopt::Error> {

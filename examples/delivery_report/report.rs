@@ -1,5 +1,6 @@
 //! The figures of the report, and how they are shown.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
@@ -8,7 +9,7 @@ use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::common::{bar, bold, cause, dim, green, red, short_duration, short_time};
+use crate::common::{bar, bold, cause, dim, green, red, short_duration};
 
 /// From how many milliseconds up the rows of the histogram count.
 const ROWS: [u64; 8] = [0, 50, 100, 200, 400, 800, 1_600, 3_200];
@@ -86,7 +87,7 @@ impl Display for Report {
         else {
             return f.write_str("no deliveries");
         };
-        writeln!(f, "{count} deliveries, {} to {} UTC", short_time(oldest), short_time(newest))?;
+        writeln!(f, "{count} deliveries, {} to {} (UTC)", oldest.date(), newest.date())?;
         let arrived = bar(self.arrived, count, 50);
         let failed = "░".repeat(50_usize.saturating_sub(arrived.chars().count()));
         writeln!(f, "  {percent:5.1} %  {}{}  {} failed", green(arrived), red(failed), self.failed)?;
@@ -94,10 +95,17 @@ impl Display for Report {
         if self.failed > 0 {
             writeln!(f, "\n{}", bold("Why they failed"))?;
             let mut causes: Vec<_> = self.causes.iter().collect();
-            causes.sort_by_key(|(cause, count)| (u64::MAX - **count, *cause));
-            let most = causes[0].1;
-            for (cause, count) in causes.iter().take(8) {
-                writeln!(f, "  {count:>7}  {cause:<26}  {}", red(bar(**count, *most, 30)))?;
+            causes.sort_by_key(|(_, count)| Reverse(*count));
+            let (shown, others) = causes.split_at(causes.len().min(8));
+            for (cause, count) in shown {
+                writeln!(f, "  {count:>7}  {cause:<26}  {}", red(bar(**count, *shown[0].1, 30)))?;
+            }
+            if !others.is_empty() {
+                writeln!(
+                    f,
+                    "  {:>7}  for other reasons",
+                    others.iter().map(|(_, count)| **count).sum::<u64>()
+                )?;
             }
         }
 
@@ -120,14 +128,10 @@ impl Display for Report {
             let eighths = usize::try_from((count * 8).div_ceil(most)).unwrap_or(8);
             [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"][eighths].repeat(2)
         };
-        writeln!(f, "  {}", self.hours.map(column).concat())?;
-        writeln!(
-            f,
-            "  {}",
-            dim((0..24).step_by(3).map(|hour| format!("{hour:02}    ")).collect::<String>())
-        )?;
+        writeln!(f, "  {}", self.hours.map(column).concat().trim_end())?;
+        writeln!(f, "  {}", dim("00    03    06    09    12    15    18    21"))?;
         let mut busiest: Vec<_> = self.hours.into_iter().enumerate().collect();
-        busiest.sort_by_key(|(hour, count)| (u64::MAX - count, *hour));
+        busiest.sort_by_key(|(_, count)| Reverse(*count));
         let busiest: Vec<_> =
             busiest.iter().take(3).map(|(h, count)| format!("{h:02}:00 ({count})")).collect();
         write!(f, "  most at {}", busiest.join(", "))

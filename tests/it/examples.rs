@@ -1,11 +1,10 @@
 //! The examples, run as a person would.
 
 use std::env;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::SystemTime;
 
 use handinger::fake::FakeHandinger;
 use handinger::{HandingerClient, RequestStatus};
@@ -18,18 +17,19 @@ const ALL: [&str; 5] = ["quickstart", "set_webhook", "rotate_token", "delivery_r
 const KEY: &str = "fake-api-key";
 const URL: &str = "https://example.com/hook";
 
-/// An example, with nothing in its environment that changes what it does. `cargo test` builds the examples, but
-/// `cargo test --test it` does not.
+/// An example, with nothing in its environment that changes what it does. `cargo test` builds the examples, but not
+/// when it is told which tests to run.
 fn example(name: &str, args: &[&str]) -> Command {
     // Next to `deps`, where the tests are.
     let mut path = env::current_exe().unwrap();
     path.pop();
     path.pop();
     path.extend(["examples", &format!("{name}{}", env::consts::EXE_SUFFIX)]);
-    let built = fs::metadata(&path).and_then(|file| file.modified()).ok();
-    let changed =
-        ["examples", "examples/common", "examples/delivery_report", "src"].map(newest).into_iter().max();
-    assert!(built > changed, "{} is missing or out of date: run `cargo build --examples`", path.display());
+    let changed = |file: &Path| file.metadata().and_then(|file| file.modified()).ok();
+    // Beside it, cargo says which files it was made of.
+    let sources = fs::read_to_string(path.with_extension("d")).unwrap_or_default();
+    let is_stale = sources.split_whitespace().any(|source| changed(Path::new(source)) > changed(&path));
+    assert!(path.exists() && !is_stale, "{} must be built again: `cargo build --examples`", path.display());
     let mut command = Command::new(path);
     for (variable, _) in env::vars_os() {
         let text = variable.to_string_lossy().to_ascii_uppercase();
@@ -39,17 +39,6 @@ fn example(name: &str, args: &[&str]) -> Command {
     }
     command.args(args);
     command
-}
-
-/// When the last change to a file in this folder was made.
-fn newest(folder: &str) -> SystemTime {
-    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
-    files
-        .map(|file| file.unwrap().metadata().unwrap())
-        .filter(Metadata::is_file)
-        .map(|file| file.modified().unwrap())
-        .max()
-        .unwrap()
 }
 
 /// What was printed, and the exit code; no example may print escape sequences when it does not print to a terminal.
@@ -340,7 +329,7 @@ fn delivery_report_shows_a_history_at_a_glance() {
     let Printed { code, stdout, .. } = demonstration("delivery_report", &[]);
     assert_eq!(code, Some(0));
     let lines = [
-        "1500 deliveries, 11-16 18:06 to 11-23 17:57 UTC",
+        "1500 deliveries, 2026-11-16 to 2026-11-23 (UTC)",
         "   94.9 %  ███████████████████████████████████████████████▍░░  77 failed",
         "Why they failed",
         "       32  answered 503                ██████████████████████████████",
@@ -419,7 +408,7 @@ fn delivery_report_since_leaves_out_what_is_older() {
     {
         assert_eq!(demonstrated(ago), demonstrated(time));
     }
-    assert!(demonstrated("24h").starts_with("234 deliveries, 11-22 18:02 to 11-23 17:57 UTC\n"));
+    assert!(demonstrated("24h").starts_with("234 deliveries, 2026-11-22 to 2026-11-23 (UTC)\n"));
 }
 
 #[test]
