@@ -5,7 +5,7 @@ mod common;
 use std::error::Error;
 use std::process::ExitCode;
 
-use common::{one_line, say};
+use common::one_line;
 use lexopt::prelude::*;
 
 const HELP: &str = "\
@@ -53,7 +53,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         _ => eprintln!("token   a new one: the endpoint must know it to tell deliveries from forgeries"),
     }
     if let Some(token) = after.token.filter(|_| print_token) {
-        say(token.as_str())?;
+        common::hand_out(&token)?;
     }
     Ok(())
 }

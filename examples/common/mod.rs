@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use handinger::fake::FakeHandinger;
-use handinger::{ErrorKind, HandingerClient, RequestStatus, WebhookExecution};
+use handinger::{ErrorKind, HandingerClient, RequestStatus, WebhookExecution, WebhookToken};
 use time::{OffsetDateTime, Time};
 
 pub(crate) const API_KEY: &str = "HANDINGER_API_KEY";
@@ -67,6 +67,12 @@ pub(crate) fn exit_code(result: Result<(), Box<dyn Error>>) -> ExitCode {
 pub(crate) fn help(text: &str) -> ! {
     let _ = write!(io::stdout(), "{text}");
     std::process::exit(0)
+}
+
+/// Prints a token to stdout. Whoever was to keep it may have gone, which is no success then.
+pub(crate) fn hand_out(token: &WebhookToken) -> Result<(), String> {
+    say(token.as_str())
+        .map_err(|error| format!("the token is in force, but could not be written to stdout: {error}"))
 }
 
 /// Prints a line to stdout. Unlike `println!`, it does not panic when nobody reads on.

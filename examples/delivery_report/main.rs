@@ -6,14 +6,13 @@ mod report;
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use common::DEMO_WORKER;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use lexopt::prelude::*;
 use report::Report;
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 
 const HELP: &str = "\
 Usage: delivery_report [--since WHEN] [--json] [WORKER_ID]
@@ -98,11 +97,9 @@ fn parse_since(text: &str) -> Result<OffsetDateTime, &'static str> {
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
         return Ok(time);
     }
-    let ago = |unit: char, seconds: u64| {
-        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        Some(Duration::from_secs(count.checked_mul(seconds)?))
-    };
-    let ago = ago('m', 60).or_else(|| ago('h', 60 * 60)).or_else(|| ago('d', 24 * 60 * 60));
-    let ago = ago.and_then(|ago| time::Duration::try_from(ago).ok());
+    let ago = [("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)].into_iter().find_map(|(unit, seconds)| {
+        let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration::seconds(i64::from(count) * seconds))
+    });
     ago.and_then(|ago| common::now().checked_sub(ago)).ok_or("neither like 24h or 7d nor a date and time")
 }

@@ -156,15 +156,35 @@ fn a_failure_of_the_service_is_exit_code_1_and_tells_why() {
     }
 }
 
+/// The exit code and stderr, when nobody reads stdout.
+fn run_unread(name: &str, args: &[&str]) -> (Option<i32>, String) {
+    let mut child = example(name, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// As in `quickstart | head -3`.
 #[test]
 fn nobody_reading_on_is_no_failure() {
     for name in ["quickstart", "delivery_report", "receive_deliveries"] {
-        let mut child = example(name, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(0), "{name}: {stderr}");
+        let (code, stderr) = run_unread(name, &[]);
+        assert_eq!(code, Some(0), "{name}: {stderr}");
         assert!(!stderr.contains("error") && !stderr.contains("panicked"), "{name}: {stderr}");
+    }
+}
+
+/// As in `rotate_token wrk_1 | a-store-that-fails`: the token would be lost, and nobody told.
+#[test]
+fn nobody_taking_a_token_is_a_failure() {
+    for (name, args) in [("rotate_token", &["wrk_1"][..]), ("set_webhook", &["--print-token", "wrk_1", URL])]
+    {
+        let (code, stderr) = run_unread(name, args);
+        assert_eq!(code, Some(1), "{name}: {stderr}");
+        assert!(
+            stderr.contains("error: the token is in force, but could not be written"),
+            "{name}: {stderr}"
+        );
     }
 }
 
