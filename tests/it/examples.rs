@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -158,9 +158,9 @@ fn a_failure_of_the_service_is_exit_code_1_and_tells_why() {
 
 /// The exit code and stderr, when nobody reads stdout.
 fn run_unread(name: &str, args: &[&str]) -> (Option<i32>, String) {
-    let mut child = example(name, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let output = example(name, args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
