@@ -36,6 +36,6 @@ fn newest_delivery() -> Result<Option<String>, Box<dyn Error>> {
         .total_timeout(Duration::from_secs(10))
         .max_retries(1)
         .build()?;
-    let page = client.list_executions(&worker_id, 1)?;
-    Ok(page.iter().next().map(|newest| format!("{} at {}", newest.request_status, newest.created_at)))
+    let newest = client.executions(worker_id).next().transpose()?;
+    Ok(newest.map(|newest| format!("{} on {}", newest.request_status, newest.created_at.date())))
 }
