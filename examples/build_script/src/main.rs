@@ -1,0 +1,7 @@
+//! Prints what `build.rs` learned.
+
+include!(concat!(env!("OUT_DIR"), "/handinger.rs"));
+
+fn main() {
+    println!("newest delivery: {}", NEWEST_DELIVERY.unwrap_or("not known"));
+}

@@ -1,0 +1,79 @@
+//! Replaces the token of a webhook: `cargo run --example rotate_token -- WORKER_ID | secret-store put webhook-token`.
+
+mod common;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use handinger::{HandingerClient, WebhookToken};
+use lexopt::prelude::*;
+
+const HELP: &str = "\
+Usage: rotate_token WORKER_ID
+
+Replaces the token that Handinger sends with each delivery. The new token goes
+to stdout, alone, and all else to stderr:
+
+  rotate_token WORKER_ID | secret-store put hook
+
+From now on deliveries bear the new token: hand it to the endpoint at once, and
+let it accept the old one for a while as well, for deliveries that were on their
+way. If this fails, stdout stays empty and stderr says which token is in force.
+
+The key is read from HANDINGER_API_KEY; without it, a fake Handinger is used.
+
+Exit codes: 0 done, 1 the service failed, 2 bad usage.
+";
+
+fn main() -> ExitCode {
+    common::exit_code(run())
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let worker_id = &worker_id()?;
+    let (client, fake) = common::connect(worker_id)?;
+    if fake.is_some() {
+        client.update_webhook(worker_id, "https://example.com/handinger-webhook")?;
+    }
+    let old =
+        client.retrieve_webhook(worker_id)?.token.ok_or("the worker has no webhook, and so no token")?;
+    let new = rotate(&client, worker_id, &old)?;
+    eprintln!("the token of {worker_id} was replaced; the old one is no longer valid");
+    Ok(common::hand_out(&new)?)
+}
+
+fn rotate(
+    client: &HandingerClient,
+    worker_id: &str,
+    old: &WebhookToken,
+) -> Result<WebhookToken, Box<dyn Error>> {
+    let in_force = match client.regenerate_token(worker_id) {
+        // Say, the connection broke before the answer came. Calling again would replace the token that may be in force
+        // since; asking tells which one it is.
+        Err(error) if error.may_have_been_applied() => {
+            eprintln!("{error}\nasking which token is in force");
+            client.retrieve_webhook(worker_id).inspect_err(|_| {
+                eprintln!("it is not known which token is in force: ask again before the next delivery");
+            })?
+        }
+        result => result?,
+    };
+    match in_force.token {
+        Some(token) if token != *old => Ok(token),
+        Some(_) => Err("the old token is still in force: try again".into()),
+        None => Err("the webhook was removed meanwhile".into()),
+    }
+}
+
+fn worker_id() -> Result<String, lexopt::Error> {
+    let mut worker_id = None;
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => common::help(HELP),
+            Value(value) if worker_id.is_none() => worker_id = Some(value.string()?),
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    worker_id.ok_or("a WORKER_ID is needed".into())
+}
