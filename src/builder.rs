@@ -59,7 +59,7 @@ impl HandingerClient {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if `HANDINGER_API_KEY` is not set, or something in the environment is refused.
+    /// `InvalidInput` if `HANDINGER_API_KEY` is not set or blank, or something in the environment is refused.
     ///
     /// ```no_run
     /// let client = handinger::HandingerClient::from_env()?;
@@ -132,7 +132,7 @@ impl HandingerClientBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the key is not set, a variable is not Unicode, or a line has no colon.
+    /// `InvalidInput` if the key is not set or blank, a variable is not Unicode, or a line has no colon.
     ///
     /// ```no_run
     /// let client = handinger::HandingerClientBuilder::from_env()?.max_retries(5).build()?;
@@ -140,7 +140,7 @@ impl HandingerClientBuilder {
     /// ```
     pub fn from_env() -> Result<Self, Error> {
         let Some(api_key) = variable(API_KEY)? else {
-            return Err(refused(format!("{API_KEY} is not set")));
+            return Err(refused(format!("{API_KEY} is not set or blank")));
         };
         let mut builder = HandingerClient::builder(api_key);
         if let Some(base_url) = variable(BASE_URL)? {

@@ -244,10 +244,11 @@
 //!
 //! # Versions
 //!
-//! Needs Rust 1.88; a later one is required only with a new minor version. Of other crates,
-//! the public API shows `time::OffsetDateTime`, serde's traits, and `ureq::Agent` in
-//! [`agent`](HandingerClientBuilder::agent); a new major version of these is one of this crate. Structs and enums can
-//! grow (`#[non_exhaustive]`). The wording of errors and log lines is not part of the API.
+//! Needs Rust 1.88; a later one is required only with a new minor version. Of other crates, the public API shows
+//! `time::OffsetDateTime`, `ureq::Agent` in [`agent`](HandingerClientBuilder::agent), and serde's traits; [`time`] and
+//! [`ureq`] are re-exported in the versions that fit. ureq is held at its minor version 3.5, since part of what is used
+//! of it may change with the next; that will take a new minor version of this crate. Structs and enums can grow
+//! (`#[non_exhaustive]`). The wording of errors and log lines is not part of the API.
 //!
 //! # Not supported
 //!
@@ -269,6 +270,9 @@ mod token;
 mod types;
 mod walk;
 mod webhooks;
+
+// They show in the API, so that callers need the versions that it is built with.
+pub use {time, ureq};
 
 pub use builder::HandingerClientBuilder;
 pub use client::HandingerClient;

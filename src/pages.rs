@@ -221,6 +221,8 @@ enum State {
 
 /// How far [`Executions`] is, for a person who waits; see [`Executions::progress`].
 ///
+/// With [`since`](Executions::since), or when executions are removed meanwhile, fewer than `total_count` are yielded.
+///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
 /// # fake.add_worker("wrk_1");
@@ -242,7 +244,8 @@ pub struct Progress {
 }
 
 impl Executions {
-    /// Ends before the first execution older than `time`, without a request for a further page.
+    /// Ends before the first execution older than `time`, without a request for a further page. `None`, the default,
+    /// for all there are.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -257,8 +260,8 @@ impl Executions {
     /// assert_eq!(recent.len(), 1);
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    pub fn since(mut self, time: OffsetDateTime) -> Self {
-        self.since = Some(time);
+    pub fn since(mut self, time: impl Into<Option<OffsetDateTime>>) -> Self {
+        self.since = time.into();
         self
     }
 

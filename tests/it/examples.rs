@@ -521,3 +521,12 @@ fn receive_deliveries_refuses_a_blank_token() {
         assert!(stderr.contains(&format!("{name} is blank")), "{stderr}");
     }
 }
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = include_str!("../../README.md");
+    for name in ["quickstart", "delivery_report"] {
+        let printed = demonstration(name, &[]).stdout;
+        assert!(readme.contains(printed.trim_matches('\n')), "README.md shows another output of {name}");
+    }
+}
