@@ -66,6 +66,10 @@ impl Failure {
             ureq::Error::LargeResponseHeader(..) => {
                 (Reach::Unusable, ErrorKind::Decode, "the answer's headers are over 64 KiB".into())
             }
+            // Of ureq-proto, whose errors ureq does not re-export.
+            ureq::Error::Protocol(error) if error.to_string().ends_with("too many headers") => {
+                (Reach::Unusable, ErrorKind::Decode, "the answer has over 128 headers".into())
+            }
             ureq::Error::Io(_) => (Reach::NoAnswer, ErrorKind::Transport, "the connection broke".into()),
             _ => (Reach::NoAnswer, ErrorKind::Transport, "the answer is not valid HTTP".into()),
         };
