@@ -19,16 +19,17 @@ mod with_tls {
     use std::sync::{Arc, Mutex};
 
     use handinger::{Error, ErrorKind, HandingerClient};
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
     use rustls::crypto::ring;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use rustls::server::WebPkiClientVerifier;
     use rustls::version::{TLS12, TLS13};
     use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
-    use ureq::Agent;
     use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+    use ureq::{Agent, Proxy};
 
-    use crate::support::{Server, WEBHOOK, answer, builder, read_request};
+    use crate::proxies::proxy_to;
+    use crate::support::{KEY, Server, WEBHOOK, answer, builder, read_request};
 
     struct Identity {
         certificate: CertificateDer<'static>,
@@ -42,6 +43,8 @@ mod with_tls {
         fn new() -> Self {
             let mut params = CertificateParams::new([]).unwrap();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            // OpenSSL takes a certificate for self-signed if its name is that of its signer.
+            params.distinguished_name.push(DnType::CommonName, "signer");
             Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
         }
 
@@ -132,6 +135,15 @@ mod with_tls {
     }
 
     fn agent(provider: TlsProvider, trusted: &Ca, identity: Option<&Identity>) -> Agent {
+        agent_with_proxy(provider, trusted, identity, None)
+    }
+
+    fn agent_with_proxy(
+        provider: TlsProvider,
+        trusted: &Ca,
+        identity: Option<&Identity>,
+        proxy: Option<Proxy>,
+    ) -> Agent {
         let root = Certificate::from_der(trusted.0.der()).to_owned();
         let identity = identity.map(|Identity { certificate, key }| {
             let key = PrivateKey::from_pem(key.serialize_pem().as_bytes()).unwrap();
@@ -142,7 +154,7 @@ mod with_tls {
             .root_certs(RootCerts::new_with_certs(&[root]))
             .client_cert(identity)
             .build();
-        Agent::config_builder().proxy(None).tls_config(tls).build().new_agent()
+        Agent::config_builder().proxy(proxy).tls_config(tls).build().new_agent()
     }
 
     fn providers() -> impl Iterator<Item = TlsProvider> {
@@ -251,6 +263,24 @@ mod with_tls {
             assert!(causes(&error).to_lowercase().contains("certificate"), "{error:?}");
             assert_eq!(server.server.connections(), 1);
             assert_eq!(server.heard(), "");
+        }
+    }
+
+    #[test]
+    fn through_a_proxy_the_handshake_is_with_the_target() {
+        let ca = Ca::new();
+        for provider in providers() {
+            let server = TlsServer::start(ca.sign(&["handinger.test"], |_| ()));
+            let proxy = proxy_to(server.server.address());
+            let agent = agent_with_proxy(provider, &ca, None, Some(Proxy::new(&proxy.base_url()).unwrap()));
+            let client = builder("https://handinger.test").agent(agent).build().unwrap();
+            client.retrieve_webhook("wrk_1").unwrap();
+            let [request] = &*proxy.requests() else { panic!("one connection") };
+            assert!(
+                request.starts_with("CONNECT handinger.test:443 ") && !request.contains(KEY),
+                "{request}"
+            );
+            assert!(server.heard().contains(KEY));
         }
     }
 
