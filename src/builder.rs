@@ -215,7 +215,7 @@ impl HandingerClientBuilder {
     /// A header for every request. Of several values for one name, the last counts.
     ///
     /// Not for headers that the client sets itself, such as `Authorization`: those are refused. The value is printable
-    /// ASCII, and never shown by `Debug`.
+    /// ASCII. It is taken for a secret: `Debug` does not show it, and errors do not repeat it.
     ///
     /// Default: none.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -355,11 +355,11 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
     if api_key.is_empty() {
         return Err(refused("the API key is blank"));
     }
-    let mut authorization = HeaderValue::from_str(&format!("Bearer {api_key}"))
-        .map_err(|_| refused("the API key has a control or non-ASCII character"))?;
+    let mut authorization = header_value(&format!("Bearer {api_key}"))
+        .ok_or_else(|| refused("the API key has a control or non-ASCII character"))?;
     authorization.set_sensitive(true);
-    let user_agent = HeaderValue::from_str(user_agent)
-        .map_err(|_| refused("the user agent has a control or non-ASCII character"))?;
+    let user_agent = header_value(user_agent)
+        .ok_or_else(|| refused("the user agent has a control or non-ASCII character"))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
@@ -369,13 +369,18 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
         if RESERVED_HEADERS.contains(&name) {
             return Err(refused(format!("the header {name} is set by the client itself")));
         }
-        let mut value = HeaderValue::try_from(value).map_err(|_| {
+        let mut value = header_value(&value).ok_or_else(|| {
             refused(format!("the value of the header {name} has a control or non-ASCII character"))
         })?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }
     Ok(headers)
+}
+
+/// Unlike [`HeaderValue`] itself, this takes ASCII alone: servers disagree on what other bytes mean.
+fn header_value(text: &str) -> Option<HeaderValue> {
+    text.is_ascii().then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 /// What of a caller's agent cannot be set for a single request must be such that our requests pass.

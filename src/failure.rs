@@ -83,17 +83,14 @@ impl Failure {
     }
 
     /// An answer without success. Of its body, no more is read than is kept; its message is rid of `secrets`.
-    pub(crate) fn refused<'a>(
-        mut answer: Response<Body>,
-        secrets: impl Iterator<Item = &'a str> + Clone,
-    ) -> Self {
+    pub(crate) fn refused(mut answer: Response<Body>, secrets: &[&str]) -> Self {
         let body = response::read_beginning(answer.body_mut());
-        let message = response::message_in(&body).map(|text| redact(&text, secrets.clone()));
+        let message = response::message_in(&body).map(|text| redact(&text, secrets.iter().copied()));
         let answer = Answer { message, ..kept(answer, body) };
         let status = answer.status.as_u16();
         let (kind, problem) = if answer.status.is_redirection() {
             let target = answer.headers.get(LOCATION).map_or("nowhere".into(), |location| {
-                one_line(&redact(&String::from_utf8_lossy(location.as_bytes()), secrets))
+                one_line(&redact(&String::from_utf8_lossy(location.as_bytes()), secrets.iter().copied()))
             });
             (
                 ErrorKind::Redirect,

@@ -75,7 +75,7 @@ pub(crate) fn message_in(body: &[u8]) -> Option<String> {
         Ok(body) => body.error.and_then(ErrorField::into_message).or(body.message)?,
         Err(_) => plain_text(body)?.to_owned(),
     };
-    let message = message.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    let message = message.trim();
     (!message.is_empty()).then(|| message.to_owned())
 }
 
