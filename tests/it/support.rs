@@ -124,9 +124,36 @@ pub struct Connection {
 impl Connection {
     /// Reads the next request whole and remembers it; `None` if the client closes the connection instead.
     pub fn request(&mut self) -> Option<String> {
-        let request = read_request(&mut self.stream)?;
+        let mut bytes = Vec::new();
+        let head = loop {
+            if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.read_more(&mut bytes)?;
+        };
+        let length = String::from_utf8_lossy(&bytes[..head])
+            .lines()
+            .find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok()
+            })
+            .unwrap_or(0);
+        while bytes.len() < head + length {
+            self.read_more(&mut bytes)?;
+        }
+        let request = String::from_utf8_lossy(&bytes).into_owned();
         self.requests.lock().unwrap().push(request.clone());
         Some(request)
+    }
+
+    fn read_more(&mut self, bytes: &mut Vec<u8>) -> Option<()> {
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(0) | Err(_) => None,
+            Ok(count) => {
+                bytes.extend_from_slice(&buffer[..count]);
+                Some(())
+            }
+        }
     }
 
     /// Sends bytes as they are. (A connection that is dropped is closed; with a request on it that was not read, the
@@ -135,53 +162,6 @@ impl Connection {
         let _ = self.stream.write_all(bytes.as_ref());
         let _ = self.stream.flush();
     }
-}
-
-/// Reads one request whole, head and body; `None` if the stream ends or breaks before.
-pub fn read_request(stream: &mut impl Read) -> Option<String> {
-    let mut bytes = Vec::new();
-    let head = loop {
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            break end + 4;
-        }
-        read_more(stream, &mut bytes)?;
-    };
-    let length = String::from_utf8_lossy(&bytes[..head])
-        .lines()
-        .find_map(|line| {
-            line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok()
-        })
-        .unwrap_or(0);
-    while bytes.len() < head + length {
-        read_more(stream, &mut bytes)?;
-    }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn read_more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> Option<()> {
-    let mut buffer = [0; 4096];
-    match stream.read(&mut buffer) {
-        Ok(0) | Err(_) => None,
-        Ok(count) => {
-            bytes.extend_from_slice(&buffer[..count]);
-            Some(())
-        }
-    }
-}
-
-/// Runs one test of this binary in a process of its own, with these variables in its environment and none for a
-/// proxy besides; returns what it printed to stderr. A test that is meant for this does nothing without them.
-pub fn rerun(test: &str, variables: &[(&str, &str)]) -> String {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-    for proxy in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
-        child.env_remove(proxy).env_remove(proxy.to_lowercase());
-    }
-    let output = child.envs(variables.iter().copied()).output().unwrap();
-    let (printed, problems) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && printed.contains("1 passed"), "{test}: {printed}\n{problems}");
-    problems.into_owned()
 }
 
 /// A whole HTTP answer with a Content-Length.
@@ -203,3 +183,18 @@ pub fn answer_with(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>
 /// A webhook's JSON as the API's reference shows it.
 pub const WEBHOOK: &str =
     r#"{ "token": "whk_01HZY31W2SZJ8MJ2FQTR3M1K9D", "url": "https://example.com/handinger-webhook" }"#;
+
+/// Runs one test of this binary in a process of its own, with these variables in its environment and none for a
+/// proxy besides; returns what it printed to stderr. A test that is meant for this does nothing without them.
+pub fn rerun(test: &str, variables: &[(&str, &str)]) -> String {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    for proxy in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
+        child.env_remove(proxy).env_remove(proxy.to_lowercase());
+    }
+    let output = child.envs(variables.iter().copied()).output().unwrap();
+    let (printed, problems) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && printed.contains("1 passed"), "{test}: {printed}\n{problems}");
+    problems.into_owned()
+}

@@ -29,7 +29,7 @@ mod with_tls {
     use ureq::{Agent, Proxy};
 
     use crate::proxies::proxy_to;
-    use crate::support::{KEY, Server, WEBHOOK, answer, builder, read_request};
+    use crate::support::{KEY, Server, answer, builder};
 
     struct Identity {
         certificate: CertificateDer<'static>,
@@ -60,6 +60,9 @@ mod with_tls {
             self.sign(&["localhost", "127.0.0.1"], |_| ())
         }
     }
+
+    /// What all five calls take for their answer.
+    const ANY_BODY: &str = r#"{"url":null,"token":null,"logs":[],"page":1,"pageCount":0,"totalCount":0}"#;
 
     type Version = &'static SupportedProtocolVersion;
 
@@ -111,25 +114,18 @@ mod with_tls {
     }
 
     fn converse(tls: &mut ServerConnection, stream: &mut TcpStream, heard: &Mutex<Vec<u8>>) {
-        struct Recorder<'a, R>(R, &'a Mutex<Vec<u8>>);
-
-        impl<R: Read> Read for Recorder<'_, R> {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                let count = self.0.read(buffer)?;
-                self.1.lock().unwrap().extend_from_slice(&buffer[..count]);
-                Ok(count)
-            }
-        }
-
-        let mut stream = Recorder(rustls::Stream::new(tls, stream), heard);
-        while let Some(request) = read_request(&mut stream) {
-            let body = if request.contains("/executions") {
-                r#"{"logs":[],"page":1,"pageCount":0,"totalCount":0}"#
-            } else {
-                WEBHOOK
-            };
-            if stream.0.write_all(&answer(200, body)).is_err() {
-                break;
+        let mut stream = rustls::Stream::new(tls, stream);
+        let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            heard.lock().unwrap().extend_from_slice(&buffer[..count]);
+            request.extend_from_slice(&buffer[..count]);
+            // All our requests end like this, and only the update has a body.
+            let end: &[u8] = if request.starts_with(b"PUT") { b"}" } else { b"\r\n\r\n" };
+            if request.ends_with(end) {
+                request.clear();
+                if stream.write_all(&answer(200, ANY_BODY)).is_err() {
+                    break;
+                }
             }
         }
     }
