@@ -14,7 +14,7 @@ use ureq::{Agent, Proxy};
 use crate::support::{self, KEY, Server, WEBHOOK, answer, rerun};
 
 /// A proxy that connects all who ask to one address, whatever name they ask for.
-pub fn proxy_to(target: SocketAddr) -> Server {
+pub(crate) fn proxy_to(target: SocketAddr) -> Server {
     Server::start(move |_, client| {
         if client.request().is_none_or(|request| !request.starts_with("CONNECT ")) {
             return;
@@ -37,14 +37,8 @@ fn target() -> Server {
     Server::answering([answer(200, WEBHOOK)])
 }
 
-fn client(base_url: &str, agent: Option<Agent>) -> HandingerClient {
-    let builder = support::builder(base_url).allow_insecure_http(true);
-    match agent {
-        Some(agent) => builder.agent(agent),
-        None => builder.connect_timeout(Duration::from_millis(300)),
-    }
-    .build()
-    .unwrap()
+fn client_with(agent: Agent) -> HandingerClient {
+    support::builder("http://handinger.test").allow_insecure_http(true).agent(agent).build().unwrap()
 }
 
 fn agent(proxy: &str) -> Agent {
@@ -56,7 +50,7 @@ fn a_proxy_set_on_the_agent_is_used_with_its_credentials() {
     let target = target();
     let proxy = proxy_to(target.address());
     let agent = agent(&format!("http://user:s3cret@{}", proxy.address()));
-    let client = client("http://handinger.test", Some(agent));
+    let client = client_with(agent);
     client.retrieve_webhook("wrk_1").unwrap();
     client.retrieve_webhook("wrk_1").unwrap();
     client.regenerate_token("wrk_1").unwrap();
@@ -73,13 +67,17 @@ fn a_proxy_set_on_the_agent_is_used_with_its_credentials() {
     }
 }
 
-const BASE_URL: &str = "HANDINGER_TEST_PROXIES";
+const BASE_URL: &str = "HANDINGER_TEST_BASE_URL";
+const CONNECT_TIMEOUT: &str = "HANDINGER_TEST_CONNECT_TIMEOUT";
 
 /// The other side of [`outcome`].
 #[test]
 fn child() {
     let Ok(base_url) = env::var(BASE_URL) else { return };
-    eprintln!("{}", regenerate(&client(&base_url, None)));
+    let millis = env::var(CONNECT_TIMEOUT).map_or(5000, |millis| millis.parse().unwrap());
+    let builder = support::builder(base_url).allow_insecure_http(true);
+    let client = builder.connect_timeout(Duration::from_millis(millis)).build().unwrap();
+    eprintln!("{}", regenerate(&client));
 }
 
 /// What a regenerate gives in a process with these variables in its environment.
@@ -146,7 +144,7 @@ fn a_proxy_that_refuses_is_no_connection() {
             "Connect, applied: false: regenerate token of worker wrk_1: could not connect to handinger.test (3 tries): \
              CONNECT proxy failed: proxy server responded {status}/{status}"
         );
-        assert_eq!(regenerate(&client("http://handinger.test", Some(agent(&url)))), expected);
+        assert_eq!(regenerate(&client_with(agent(&url))), expected);
         assert_eq!(outcome("http://handinger.test", &[("ALL_PROXY", &url)]), expected);
         assert_eq!(proxy.connections(), 6);
     }
@@ -158,30 +156,31 @@ fn a_proxy_that_is_not_there_is_no_connection() {
     let url = format!("http://user:s3cret@{nobody}");
     let expected = "Connect ConnectionRefused, applied: false: \
                     regenerate token of worker wrk_1: could not connect to handinger.test (3 tries): ";
-    for outcome in [
-        regenerate(&client("http://handinger.test", Some(agent(&url)))),
-        outcome("http://handinger.test", &[("ALL_PROXY", &url)]),
-    ] {
+    for outcome in
+        [regenerate(&client_with(agent(&url))), outcome("http://handinger.test", &[("ALL_PROXY", &url)])]
+    {
         assert!(outcome.starts_with(expected), "{outcome}");
     }
 }
 
 #[test]
 fn a_proxy_that_answers_for_ever_is_left_in_time() {
-    for silent in [true, false] {
+    for drips in [true, false] {
         let proxy = Server::start(move |_, connection| {
-            let _ = connection.request();
+            connection.request();
             connection.send("HTTP/1.1 200 Connected\r\nX-Slow: ");
             for _ in 0..400 {
-                if !silent && connection.stream.write_all(b"x").is_err() {
+                thread::sleep(Duration::from_millis(10));
+                if !drips || connection.stream.write_all(b"x").is_err() {
                     break;
                 }
-                thread::sleep(Duration::from_millis(10));
             }
+            connection.request();
         });
+        let variables = [("ALL_PROXY", &*proxy.base_url()), (CONNECT_TIMEOUT, "100")];
         assert_eq!(
-            outcome("http://handinger.test", &[("ALL_PROXY", &proxy.base_url())]),
-            "Timeout, applied: false: regenerate token of worker wrk_1: no connection to handinger.test within 300ms \
+            outcome("http://handinger.test", &variables),
+            "Timeout, applied: false: regenerate token of worker wrk_1: no connection to handinger.test within 100ms \
              (3 tries): timeout: connect"
         );
     }
