@@ -5,7 +5,8 @@
 //!   [`Connect`], which ureq calls only when it really opens a connection, does the lookup.
 //! - Whatever fails before there is a connection is marked as [`NotSent`], so that no guess is needed on whether
 //!   the request may have reached the server.
-//! - A proxy has to have answered in time, too. ureq grants it the whole time again for each piece of its answer.
+//! - A proxy has to have answered in time, too. ureq grants it the whole time again for each piece of its
+//!   answer.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -42,8 +43,8 @@ pub(crate) fn is_not_sent(error: &ureq::Error) -> bool {
         | ureq::Error::InvalidProxyUrl
         | ureq::Error::Tls(_)
         | ureq::Error::TlsRequired => true,
-        // The first is of the TCP, the second of the TLS handshake, by rustls. That the server refused *our* certificate,
-        // it says in other words, and in TLS 1.3 only after the request was sent.
+        // Of TCP, and of the TLS handshake by rustls. That the server refused *our* certificate, it says in other
+        // words, and in TLS 1.3 only after the request was sent.
         ureq::Error::Io(error) => {
             error.kind() == ErrorKind::ConnectionRefused
                 || error.to_string().starts_with("invalid peer certificate")

@@ -1,4 +1,4 @@
-//! Flat memory, whatever comes: each call is made in a process of its own, so that its peak is that of the one call.
+//! Flat memory, whatever comes: each call is made in a process of its own, so that the peak is that call's.
 
 use std::env;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::support::{Server, WEBHOOK, answer, client, rerun};
 
 const SCENARIO: &str = "HANDINGER_TEST_BOUNDS";
 const MIB: usize = 1024 * 1024;
-/// The most that a call may need, in KiB: a body of 10 MiB, what is decoded from it, and the test binary itself.
+/// The most that a call may need, in KiB: a body of 10 MiB, what is decoded from it, and the test binary.
 const PEAK: u64 = 40 * 1024;
 
 /// The other side of [`outcome`].
@@ -103,8 +103,8 @@ fn endless_headers_are_given_up() {
     );
 }
 
-/// Zeros, compressed to a thousandth, again and again for as long as anybody takes them: a full flush makes the bytes
-/// independent of what went before, so that they can be repeated.
+/// Zeros, compressed to a thousandth, again and again for as long as anybody takes them: a full flush makes the
+/// bytes independent of what went before, so that they can be repeated.
 #[cfg(feature = "gzip")]
 fn gzip_bomb(status_line: &'static str) -> Server {
     use flate2::{Compress, Compression, FlushCompress};
@@ -128,10 +128,11 @@ fn a_gzip_bomb_is_given_up() {
     assert_eq!(outcome("retrieve", &server), expected);
 }
 
-/// Rows of the least size, so that what is decoded is as large as it can be against its text.
+/// Rows of the least size, of which a body holds the most, and one row more with a title.
 fn list_of(rows: usize, title: &str) -> String {
-    let row = r#"{"id":"","createdAt":"2026-01-01T00:00:00Z","durationMs":0,"requestStatus":"","url":"","workerId":""}"#;
-    let rows = iter::repeat_n(row, rows).collect::<Vec<_>>().join(",");
+    let times = r#""createdAt":"2026-01-01T00:00:00Z","durationMs":0"#;
+    let row = format!(r#"{{"id":"",{times},"requestStatus":"","url":"","workerId":""}}"#);
+    let rows = iter::repeat_n(&*row, rows).collect::<Vec<_>>().join(",");
     let last = row.replacen('{', &format!(r#"{{"taskTitle":"{title}","#), 1);
     format!(r#"{{"logs":[{rows},{last}],"page":1,"pageCount":1,"totalCount":1}}"#)
 }

@@ -136,7 +136,8 @@ fn any_body_is_an_answer_or_a_clear_error() {
 fn any_bytes_in_place_of_http_are_an_answer_or_a_clear_error() {
     let script = Script::start(false);
     let client = script.client();
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n{\"url\":null,\"token\":null}\r\n\r\n0\r\n\r\n";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   19\r\n{\"url\":null,\"token\":null}\r\n0\r\n\r\n";
     let redirect = "HTTP/1.1 307 Moved\r\nLocation: https://example.org/\r\nRetry-After: 1\r\n\r\n";
     let bytes = prop_oneof![
         vec(any::<u8>(), 0..100),

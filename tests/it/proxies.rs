@@ -1,5 +1,5 @@
-//! Through a proxy, set on an agent of the caller's or by the environment. Names under `.test` exist nowhere (RFC 6761
-//! §6.2): a client that looked them up would not get through.
+//! Through a proxy, set on an agent of the caller's or by the environment. Names under `.test` exist nowhere
+//! (RFC 6761 §6.2): a client that looked them up would not get through.
 
 use std::env;
 use std::error::Error as _;
@@ -141,8 +141,8 @@ fn a_proxy_that_refuses_is_no_connection() {
         let proxy = Server::answering([answer(status, format!("s3cret {KEY}"))]);
         let url = format!("http://user:s3cret@{}", proxy.address());
         let expected = format!(
-            "Connect, applied: false: regenerate token of worker wrk_1: could not connect to handinger.test (3 tries): \
-             CONNECT proxy failed: proxy server responded {status}/{status}"
+            "Connect, applied: false: regenerate token of worker wrk_1: \
+             could not connect to handinger.test (3 tries): CONNECT proxy failed: proxy server responded {status}/{status}"
         );
         assert_eq!(regenerate(&client_with(agent(&url))), expected);
         assert_eq!(outcome("http://handinger.test", &[("ALL_PROXY", &url)]), expected);
@@ -180,8 +180,8 @@ fn a_proxy_that_answers_for_ever_is_left_in_time() {
         let variables = [("ALL_PROXY", &*proxy.base_url()), (CONNECT_TIMEOUT, "100")];
         assert_eq!(
             outcome("http://handinger.test", &variables),
-            "Timeout, applied: false: regenerate token of worker wrk_1: no connection to handinger.test within 100ms \
-             (3 tries): timeout: connect"
+            "Timeout, applied: false: regenerate token of worker wrk_1: \
+             no connection to handinger.test within 100ms (3 tries): timeout: connect"
         );
     }
 }

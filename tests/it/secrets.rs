@@ -1,5 +1,5 @@
-//! Key, token, the path and query of a webhook's URL, and the values of custom headers are in no `Debug`, `Display`,
-//! `source()` or log line, whatever fails.
+//! Key, token, the path and query of a webhook's URL, and the values of custom headers are in no `Debug`,
+//! `Display`, `source()` or log line, whatever fails.
 
 use std::cell::RefCell;
 use std::error::Error as _;
@@ -31,7 +31,8 @@ fn assert_no_secret_in(text: &str, scenario: &str) {
     }
 }
 
-/// The log lines of this crate that were written by the thread of this test: calls run on the thread that made them.
+/// Keeps the lines of this crate, thread by thread: a call runs and logs on the thread that made it, so that the
+/// tests beside this one do not matter.
 struct Collector;
 
 thread_local! {
@@ -117,8 +118,8 @@ fn check(scenario: &str, answer: impl Into<Vec<u8>>) {
 fn a_success_prints_no_secret() {
     let webhook = format!(r#"{{"url":"{URL}","token":"{TOKEN}"}}"#);
     let row = format!(
-        r#"{{"id":"whe_1","createdAt":"2026-01-01T00:00:00Z","durationMs":1,"requestStatus":"error","workerId":"wrk_1",
-            "url":"{URL}","errorMessage":"POST {URL} failed"}}"#
+        r#"{{"id":"whe_1","createdAt":"2026-01-01T00:00:00Z","durationMs":1,"requestStatus":"error",
+            "workerId":"wrk_1","url":"{URL}","errorMessage":"POST {URL} failed"}}"#
     );
     let list = format!(r#"{{"logs":[{row}],"page":1,"pageCount":1,"totalCount":1}}"#);
     check("a webhook", answer(200, &webhook));
@@ -196,8 +197,8 @@ fn a_redirect_is_named_without_a_secret() {
 fn an_answer_that_does_not_decode_is_not_repeated() {
     let row = |field: &str| {
         format!(
-            r#"{{"logs":[{{"id":"whe_1","createdAt":"2026-01-01T00:00:00Z","durationMs":1,"requestStatus":"error",
-                "workerId":"wrk_1","url":"{URL}",{field}}}],"page":1,"pageCount":1,"totalCount":1}}"#
+            r#"{{"logs":[{{"id":"whe_1","createdAt":"2026-01-01T00:00:00Z","durationMs":1,
+                "requestStatus":"error","workerId":"wrk_1","url":"{URL}",{field}}}],"page":1,"pageCount":1,"totalCount":1}}"#
         )
     };
     for body in [
@@ -305,7 +306,8 @@ fn the_log_tells_each_try_and_wait() {
     assert!(times.iter().all(|time| time.ends_with('s')), "{times:?}");
     client.list_executions("wrk_5ecr3t", 3).unwrap_err();
     let [line] = &*logged() else { panic!("one line") };
-    let expected = "DEBUG GET /api/workers/{workerId}/webhook/executions: the answer is not what the API promises at try 1, after ";
+    let expected = "DEBUG GET /api/workers/{workerId}/webhook/executions: \
+                    the answer is not what the API promises at try 1, after ";
     assert!(line.starts_with(expected), "{line}");
 }
 
