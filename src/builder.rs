@@ -355,10 +355,10 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
     if api_key.is_empty() {
         return Err(refused("the API key is blank"));
     }
-    let mut authorization = header_value(&format!("Bearer {api_key}"))
+    let mut authorization = printable(&format!("Bearer {api_key}"))
         .ok_or_else(|| refused("the API key has a control or non-ASCII character"))?;
     authorization.set_sensitive(true);
-    let user_agent = header_value(user_agent)
+    let user_agent = printable(user_agent)
         .ok_or_else(|| refused("the user agent has a control or non-ASCII character"))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, authorization);
@@ -369,7 +369,7 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
         if RESERVED_HEADERS.contains(&name) {
             return Err(refused(format!("the header {name} is set by the client itself")));
         }
-        let mut value = header_value(&value).ok_or_else(|| {
+        let mut value = printable(&value).ok_or_else(|| {
             refused(format!("the value of the header {name} has a control or non-ASCII character"))
         })?;
         value.set_sensitive(true);
@@ -378,9 +378,10 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
     Ok(headers)
 }
 
-/// Unlike [`HeaderValue`] itself, this takes ASCII alone: servers disagree on what other bytes mean.
-fn header_value(text: &str) -> Option<HeaderValue> {
-    text.is_ascii().then(|| HeaderValue::from_str(text).ok()).flatten()
+/// `HeaderValue` by itself lets tabs pass, and from a `String` whatever is not ASCII.
+fn printable(text: &str) -> Option<HeaderValue> {
+    let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_printable.then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 /// What of a caller's agent cannot be set for a single request must be such that our requests pass.
