@@ -215,7 +215,7 @@ impl HandingerClientBuilder {
     /// A header for every request. Of several values for one name, the last counts.
     ///
     /// Not for headers that the client sets itself, such as `Authorization`: those are refused. The value is printable
-    /// ASCII, and never shown by `Debug`.
+    /// ASCII. It is taken for a secret: `Debug` does not show it, and errors do not repeat it.
     ///
     /// Default: none.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -235,9 +235,9 @@ impl HandingerClientBuilder {
     ///
     /// Its connections, transport, resolver, middleware and TLS settings are used. What this crate promises holds
     /// whatever else the agent is set to: statuses, redirects, timeouts and bounds on headers are set for each request.
-    /// Two things are less exact than with the client's own agent: ureq looks the host up for each request, on a thread
-    /// of its own; and an I/O error while connecting, which ureq does not tell from one later, counts as "may have been
-    /// applied".
+    /// Three things are less exact than with the client's own agent: ureq looks the host up for each request, on a
+    /// thread of its own; an I/O error while connecting, which ureq does not tell from one later, counts as "may have
+    /// been applied"; and a proxy may take the `connect_timeout` anew for each piece of its answer.
     ///
     /// Default: an agent with ureq's defaults: proxies from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`,
     /// `NO_PROXY`), and the root certificates that the [cargo features](crate#cargo-features) select.
@@ -355,11 +355,11 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
     if api_key.is_empty() {
         return Err(refused("the API key is blank"));
     }
-    let mut authorization = HeaderValue::from_str(&format!("Bearer {api_key}"))
-        .map_err(|_| refused("the API key has a control or non-ASCII character"))?;
+    let mut authorization = printable(&format!("Bearer {api_key}"))
+        .ok_or_else(|| refused("the API key has a control or non-ASCII character"))?;
     authorization.set_sensitive(true);
-    let user_agent = HeaderValue::from_str(user_agent)
-        .map_err(|_| refused("the user agent has a control or non-ASCII character"))?;
+    let user_agent = printable(user_agent)
+        .ok_or_else(|| refused("the user agent has a control or non-ASCII character"))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
@@ -369,13 +369,19 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
         if RESERVED_HEADERS.contains(&name) {
             return Err(refused(format!("the header {name} is set by the client itself")));
         }
-        let mut value = HeaderValue::try_from(value).map_err(|_| {
+        let mut value = printable(&value).ok_or_else(|| {
             refused(format!("the value of the header {name} has a control or non-ASCII character"))
         })?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }
     Ok(headers)
+}
+
+/// `HeaderValue` by itself lets tabs pass, and from a `String` whatever is not ASCII.
+fn printable(text: &str) -> Option<HeaderValue> {
+    let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_printable.then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 /// What of a caller's agent cannot be set for a single request must be such that our requests pass.

@@ -271,7 +271,7 @@ impl HandingerClient {
         };
         let status = answer.status();
         if !status.is_success() {
-            return Err(Failure::refused(answer, self.secrets(call)));
+            return Err(Failure::refused(answer, &self.secrets(call)));
         }
         let mut body = Vec::new();
         if let Err(error) = response::read_whole(answer.body_mut(), &mut body) {
@@ -325,9 +325,12 @@ impl HandingerClient {
     }
 
     /// What must not be repeated from a message of the server.
-    fn secrets<'a>(&'a self, call: &Call<'a>) -> impl Iterator<Item = &'a str> + Clone {
+    fn secrets<'a>(&'a self, call: &Call<'a>) -> Vec<&'a str> {
+        let Shared { api_key, headers, .. } = &*self.shared;
         let url = call.update.and_then(|update| update.url.as_deref()).unwrap_or_default();
-        secret_parts(url).into_iter().chain([self.shared.api_key.as_str()])
+        let headers =
+            headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+        secret_parts(url).into_iter().chain([api_key.as_str()]).chain(headers).collect()
     }
 }
 

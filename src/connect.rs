@@ -1,20 +1,28 @@
-//! How a connection is opened: ureq's own way, with two differences.
+//! How a connection is opened: ureq's own way, with three differences.
 //!
 //! - ureq looks the host up for every request, on a new thread if there is a timeout, and then mostly takes a
 //!   connection from its pool. Here the [`Postponed`] resolver answers at once with a placeholder, and
 //!   [`Connect`], which ureq calls only when it really opens a connection, does the lookup.
 //! - Whatever fails before there is a connection is marked as [`NotSent`], so that no guess is needed on whether
 //!   the request may have reached the server.
+//! - A proxy has to have answered in time, too. ureq grants it the whole time again for each piece of its
+//!   answer.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
+use ureq::unversioned::transport::time::Duration;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
+};
 use ureq::{Agent, Timeout};
 
 /// An agent with ureq's own resolver and connector behind ours.
@@ -35,8 +43,16 @@ pub(crate) fn is_not_sent(error: &ureq::Error) -> bool {
         | ureq::Error::InvalidProxyUrl
         | ureq::Error::Tls(_)
         | ureq::Error::TlsRequired => true,
-        ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => true,
-        other => is_about_a_certificate(other),
+        // Of TCP, and of the TLS handshake by rustls. That the server refused *our* certificate, it says in other
+        // words, and in TLS 1.3 only after the request was sent.
+        ureq::Error::Io(error) => {
+            error.kind() == ErrorKind::ConnectionRefused
+                || error.to_string().starts_with("invalid peer certificate")
+        }
+        // Of the handshake; later errors of native-tls are I/O errors.
+        #[cfg(feature = "native-tls")]
+        ureq::Error::NativeTls(_) => true,
+        _ => false,
     }
 }
 
@@ -45,11 +61,11 @@ pub(crate) fn is_about_a_certificate(error: &(dyn StdError + 'static)) -> bool {
     error.to_string().contains("certificate")
 }
 
-/// The error below the mark, if it is marked.
+/// The error below the mark, if it is marked; below two of them, if it is about the connection to a proxy.
 pub(crate) fn unmarked(error: ureq::Error) -> ureq::Error {
     match error {
         ureq::Error::Other(marked) => match marked.downcast::<NotSent>() {
-            Ok(not_sent) => not_sent.0,
+            Ok(not_sent) => unmarked(not_sent.0),
             Err(other) => ureq::Error::Other(other),
         },
         other => other,
@@ -96,6 +112,9 @@ impl Connect {
         } else {
             details.addrs.clone()
         };
+        let is_open = Arc::new(AtomicBool::new(false));
+        let deadline = Instant::now().checked_add(*details.timeout.after);
+        let (connect_to_proxy, is_tunnel) = (details.run_connector.clone(), Arc::clone(&is_open));
         let details = ConnectionDetails {
             uri: details.uri,
             addrs,
@@ -106,10 +125,15 @@ impl Connect {
             now: details.now,
             timeout: details.timeout,
             current_time: details.current_time.clone(),
-            run_connector: details.run_connector.clone(),
+            run_connector: Arc::new(move |details| {
+                let transport = connect_to_proxy(details)?;
+                Ok(Box::new(ToProxy { transport, deadline, is_tunnel: Arc::clone(&is_tunnel) }))
+            }),
             register_shutdown: details.register_shutdown.clone(),
         };
-        self.connector.connect(&details, None)
+        let transport = self.connector.connect(&details, None);
+        is_open.store(true, Ordering::Relaxed);
+        transport
     }
 }
 
@@ -122,5 +146,44 @@ impl Connector for Connect {
         _: Option<()>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
         self.open(details).map_err(|error| ureq::Error::Other(Box::new(NotSent(error))))
+    }
+}
+
+/// A connection to a proxy: it has a deadline until it is a tunnel to the target.
+#[derive(Debug)]
+struct ToProxy {
+    transport: Box<dyn Transport>,
+    deadline: Option<Instant>,
+    is_tunnel: Arc<AtomicBool>,
+}
+
+impl Transport for ToProxy {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.transport.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.transport.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if let Some(deadline) = self.deadline
+            && !self.is_tunnel.load(Ordering::Relaxed)
+        {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ureq::Error::Timeout(timeout.reason));
+            }
+            timeout.after = Duration::Exact(left.min(*timeout.after));
+        }
+        self.transport.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.transport.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.transport.is_tls()
     }
 }

@@ -66,6 +66,10 @@ impl Failure {
             ureq::Error::LargeResponseHeader(..) => {
                 (Reach::Unusable, ErrorKind::Decode, "the answer's headers are over 64 KiB".into())
             }
+            // Of ureq-proto, whose errors ureq does not re-export.
+            ureq::Error::Protocol(error) if error.to_string().ends_with("too many headers") => {
+                (Reach::Unusable, ErrorKind::Decode, "the answer has over 128 headers".into())
+            }
             ureq::Error::Io(_) => (Reach::NoAnswer, ErrorKind::Transport, "the connection broke".into()),
             _ => (Reach::NoAnswer, ErrorKind::Transport, "the answer is not valid HTTP".into()),
         };
@@ -79,17 +83,14 @@ impl Failure {
     }
 
     /// An answer without success. Of its body, no more is read than is kept; its message is rid of `secrets`.
-    pub(crate) fn refused<'a>(
-        mut answer: Response<Body>,
-        secrets: impl Iterator<Item = &'a str> + Clone,
-    ) -> Self {
+    pub(crate) fn refused(mut answer: Response<Body>, secrets: &[&str]) -> Self {
         let body = response::read_beginning(answer.body_mut());
-        let message = response::message_in(&body).map(|text| redact(&text, secrets.clone()));
+        let message = response::message_in(&body).map(|text| redact(&text, secrets.iter().copied()));
         let answer = Answer { message, ..kept(answer, body) };
         let status = answer.status.as_u16();
         let (kind, problem) = if answer.status.is_redirection() {
             let target = answer.headers.get(LOCATION).map_or("nowhere".into(), |location| {
-                one_line(&redact(&String::from_utf8_lossy(location.as_bytes()), secrets))
+                one_line(&redact(&String::from_utf8_lossy(location.as_bytes()), secrets.iter().copied()))
             });
             (
                 ErrorKind::Redirect,

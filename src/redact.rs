@@ -1,14 +1,15 @@
 //! What may be shown of a secret: nothing of a key or token, and of a webhook's URL only where it points to.
 
+use std::cmp::Reverse;
+
 /// Shorter secrets would blank out half of any sentence, and protect nothing.
 const SHORTEST: usize = 4;
 
-/// `text` with every occurrence of a secret replaced.
+/// `text` with every occurrence of a secret replaced. The longest goes first: another may be a part of it.
 pub(crate) fn redact<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
-    secrets
-        .into_iter()
-        .filter(|secret| secret.len() >= SHORTEST)
-        .fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
+    let mut secrets: Vec<_> = secrets.into_iter().filter(|secret| secret.len() >= SHORTEST).collect();
+    secrets.sort_by_key(|secret| Reverse(secret.len()));
+    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
 }
 
 /// The parts of a URL; of something that is no URL, all is `rest`.
@@ -37,11 +38,12 @@ pub(crate) fn shown_url(url: &str) -> String {
     format!("{scheme}{host}{rest}")
 }
 
-/// The parts of a URL that a message must not repeat, the longest first.
-pub(crate) fn secret_parts(url: &str) -> [&str; 4] {
+/// The parts of a URL that a message must not repeat.
+pub(crate) fn secret_parts(url: &str) -> [&str; 5] {
     let Parts { userinfo, rest, .. } = split(url);
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    [rest, path, query, userinfo]
+    [rest, path, query, fragment, userinfo]
 }
 
 #[cfg(test)]
@@ -73,5 +75,11 @@ mod tests {
             "no: https://[redacted]example.com[redacted], [redacted], [redacted]"
         );
         assert_eq!(redact("/ is not a path", secret_parts("https://example.com/")), "/ is not a path");
+        let url = "https://example.com/hook#s3cret";
+        assert_eq!(
+            redact("no: /hook, /hook#s3cret", secret_parts(url)),
+            "no: [redacted], [redacted]#[redacted]"
+        );
+        assert_eq!(redact("s3cret-key", ["s3cret", "s3cret-key"]), "[redacted]");
     }
 }

@@ -112,5 +112,6 @@ impl ErrorField {
 fn plain_text(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?;
     let starts_like_markup = text.trim_ascii_start().starts_with(['{', '[', '<', '"']);
-    (!starts_like_markup).then_some(text)
+    let is_binary = text.contains(|c: char| c.is_control() && !c.is_whitespace());
+    (!starts_like_markup && !is_binary).then_some(text)
 }

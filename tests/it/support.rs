@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -182,3 +183,18 @@ pub fn answer_with(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>
 /// A webhook's JSON as the API's reference shows it.
 pub const WEBHOOK: &str =
     r#"{ "token": "whk_01HZY31W2SZJ8MJ2FQTR3M1K9D", "url": "https://example.com/handinger-webhook" }"#;
+
+/// Runs one test of this binary in a process of its own, with these variables in its environment and none for a
+/// proxy besides; returns what it printed to stderr. A test that is meant for this does nothing without them.
+pub fn rerun(test: &str, variables: &[(&str, &str)]) -> String {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    for proxy in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
+        child.env_remove(proxy).env_remove(proxy.to_lowercase());
+    }
+    let output = child.envs(variables.iter().copied()).output().unwrap();
+    let (printed, problems) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && printed.contains("1 passed"), "{test}: {printed}\n{problems}");
+    problems.into_owned()
+}
