@@ -51,8 +51,8 @@ impl DecodeError {
         // `invalid type: string "whk_…", expected a map at line 1 column 9`: the value may be a secret.
         let text = match (error.classify(), text.split_once(": "), text.rfind(", expected ")) {
             (Category::Data, Some((what @ ("invalid type" | "invalid value"), value)), Some(expected)) => {
-                let sort = value.split([' ', '`', '"']).next().unwrap_or_default();
-                format!("{what}: {sort}{}", &text[expected..])
+                let sort = value.split(['`', '"', ',']).next().unwrap_or_default();
+                format!("{what}: {}{}", sort.trim_end(), &text[expected..])
             }
             _ => text,
         };
