@@ -410,7 +410,7 @@ fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Er
 
 /// Text that people wrote and services cut: a lone surrogate, half of a character outside the basic plane, is
 /// replaced by U+FFFD where `String` would refuse the whole page.
-fn free_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn free_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     struct FreeText(String);
 
     impl<'de> Deserialize<'de> for FreeText {
