@@ -195,7 +195,7 @@ fn failures() -> Vec<(Error, String)> {
             unanswered.retrieve_webhook("wrk_1"),
             "retrieve webhook of worker wrk_1: no connection to 127.0.0.1:1 within 5s (3 tries)",
         ),
-        ),
+        fails(
             once(&mute).with_timeout(Duration::from_millis(50)).regenerate_token("wrk_1"),
             "regenerate token of worker wrk_1: no whole answer within 50ms; the change may have been applied",
         ),
