@@ -355,11 +355,11 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
     if api_key.is_empty() {
         return Err(refused("the API key is blank"));
     }
-    let mut authorization = HeaderValue::from_str(&format!("Bearer {api_key}"))
-        .map_err(|_| refused("the API key has a control or non-ASCII character"))?;
+    let mut authorization = printable(&format!("Bearer {api_key}"))
+        .ok_or_else(|| refused("the API key has a control or non-ASCII character"))?;
     authorization.set_sensitive(true);
-    let user_agent = HeaderValue::from_str(user_agent)
-        .map_err(|_| refused("the user agent has a control or non-ASCII character"))?;
+    let user_agent = printable(user_agent)
+        .ok_or_else(|| refused("the user agent has a control or non-ASCII character"))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
@@ -369,13 +369,19 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
         if RESERVED_HEADERS.contains(&name) {
             return Err(refused(format!("the header {name} is set by the client itself")));
         }
-        let mut value = HeaderValue::try_from(value).map_err(|_| {
+        let mut value = printable(&value).ok_or_else(|| {
             refused(format!("the value of the header {name} has a control or non-ASCII character"))
         })?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }
     Ok(headers)
+}
+
+/// `HeaderValue` by itself lets tabs pass, and from a `String` whatever is not ASCII.
+fn printable(text: &str) -> Option<HeaderValue> {
+    let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_printable.then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 /// What of a caller's agent cannot be set for a single request must be such that our requests pass.
