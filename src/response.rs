@@ -119,3 +119,48 @@ fn plain_text(body: &[u8]) -> Option<&str> {
     let starts_like_markup = text.trim_ascii_start().starts_with(['{', '[', '<', '"']);
     (!starts_like_markup).then_some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Webhook, WebhookExecutionList};
+
+    #[test]
+    fn a_decode_error_repeats_nothing_of_the_answer() {
+        for value in [
+            r#""s3cret""#,
+            r#""s3cret, expected s3cret""#,
+            r#""x\", expected s3cret at line 1""#,
+            r#""`s3cret`: s3cret""#,
+            r#"{"s3cret":"s3cret"}"#,
+            r#"["s3cret"]"#,
+            "53123.5",
+            "-53123",
+            "53123",
+            "s3cret",
+            "\"s3cret",
+            "\"s3cret\\x\"",
+            "\"s3cret\\ud83d\"",
+            "\"s3cret\u{1}\"",
+        ] {
+            let field = |name: &str| format!(r#"{{"logs":[],"token":null,"{name}":{value}}}"#);
+            for body in [value.to_owned(), field("url"), field("logs"), field("page"), field("pageCount")] {
+                let errors = [
+                    decode::<Webhook>(body.as_bytes()).err(),
+                    decode::<WebhookExecutionList>(body.as_bytes()).err(),
+                ];
+                for shown in errors.into_iter().flatten().map(|error| format!("{error} {error:?}")) {
+                    assert!(!shown.contains("s3cret") && !shown.contains("53123"), "{body}: {shown}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_of_a_text_is_lost_than_its_last_half_of_a_character() {
+        assert_eq!(plain_text(b"no\xc3"), Some("no"));
+        assert_eq!(plain_text(b"no\xf0\x9f\xa6"), Some("no"));
+        assert_eq!(plain_text(b"no\xff"), None);
+        assert_eq!(plain_text(b"\xc3no"), None);
+    }
+}
