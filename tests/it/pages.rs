@@ -39,8 +39,9 @@ fn asked(server: &Server) -> Vec<u64> {
 
 #[test]
 fn it_yields_what_there_is_and_always_comes_to_an_end() {
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str], &'a [u64]);
     let huge = "18446744073709551616";
-    let rows: [(&str, &[(&str, &str)], &[&str], &[u64]); 15] = [
+    let rows: [Row<'_>; 15] = [
         ("one page", &[("a b", "1")], &["a b"], &[1]),
         ("three pages", &[("a b", "3"), ("c d", "3"), ("e", "3")], &["a b", "c d", "e"], &[1, 2, 3]),
         ("no page", &[("", "0")], &[], &[1]),

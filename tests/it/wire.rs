@@ -145,7 +145,8 @@ fn an_update_can_be_given_in_any_of_these_forms() {
     assert_eq!(api.request().body_string(), set);
     client.update_webhook(WORKER, HOOK.to_owned()).unwrap();
     assert_eq!(api.request().body_string(), set);
-    client.update_webhook(WORKER, &HOOK.to_owned()).unwrap();
+    let kept = HOOK.to_owned();
+    client.update_webhook(WORKER, &kept).unwrap();
     assert_eq!(api.request().body_string(), set);
     client.update_webhook(WORKER, Some(HOOK.to_owned())).unwrap();
     assert_eq!(api.request().body_string(), set);
