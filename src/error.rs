@@ -299,8 +299,9 @@ impl fmt::Display for Error {
             write!(f, "{}: ", one_line(action))?;
         }
         f.write_str(problem)?;
-        if let Some(message) = self.message() {
-            write!(f, ": {}", one_line(message))?;
+        let message = self.message().map(one_line).unwrap_or_default();
+        if !message.is_empty() {
+            write!(f, ": {message}")?;
         }
         if *attempts > 1 {
             write!(f, " ({attempts} tries)")?;

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::json;
 use time::OffsetDateTime;
-use ureq::http::{Request, StatusCode};
+use ureq::http::StatusCode;
 
 use crate::{
     HandingerClient, RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList,
@@ -81,8 +81,8 @@ struct State {
     requests: usize,
     failures: VecDeque<StatusCode>,
     cuts: usize,
-    /// How many of the next answers are to be late, in the order of their registration.
-    late: VecDeque<usize>,
+    /// The mocks for late answers, by number, and for how many of the next requests they stand.
+    late: VecDeque<(u64, usize)>,
 }
 
 #[derive(Default)]
@@ -328,14 +328,16 @@ impl FakeHandinger {
         if count == 0 {
             return;
         }
-        self.lock().late.push_back(count);
+        let number = self.lock().next_number();
         let (matching, answering) = (Arc::clone(&self.state), Arc::clone(&self.state));
         self.server.mock(|when, then| {
             // Counted here, before the delay, so that a request that comes meanwhile is not held back as well. The mock
             // that answers in time stands aside while any are to be late, and of those the first asked comes first.
-            when.is_true(move |_| lock(&matching).take_late());
+            when.is_true(move |_| lock(&matching).take_late(number));
             then.delay(delay).respond_with(move |request| answer(&answering, request));
         });
+        // Not before the mock is there: a request would find that all stand aside.
+        self.lock().late.push_back((number, count));
     }
 
     /// How many requests have been answered, or cut, since the start.
@@ -371,7 +373,7 @@ fn answer(state: &Mutex<State>, request: &HttpMockRequest) -> HttpMockResponse {
     state.requests += 1;
     let (status, body) = match state.failures.pop_front() {
         Some(status) => refusal(status.as_u16(), status.canonical_reason().unwrap_or("failed as asked")),
-        None => state.handle(&request.into()),
+        None => state.handle(request),
     };
     if state.cuts > 0 {
         state.cuts -= 1;
@@ -396,12 +398,13 @@ fn refusal(status: u16, message: &str) -> Answer {
 }
 
 impl State {
-    fn handle(&mut self, request: &Request<String>) -> Answer {
-        let key = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-        if key != Some(&format!("Bearer {API_KEY}")) {
+    fn handle(&mut self, request: &HttpMockRequest) -> Answer {
+        let authorization = request.headers_vec().iter().find(|(name, _)| name == "authorization");
+        if authorization.is_none_or(|(_, value)| *value != format!("Bearer {API_KEY}")) {
             return refusal(401, "invalid API key");
         }
-        let path: Vec<_> = request.uri().path().split('/').collect();
+        let uri = request.uri();
+        let path: Vec<_> = uri.path().split('/').collect();
         let ["", "api", "workers", worker_id, "webhook", rest @ ..] = &*path else {
             return refusal(404, "no such path");
         };
@@ -410,12 +413,12 @@ impl State {
         let Some(worker) = self.workers.get_mut(&*worker_id) else {
             return refusal(404, "worker not found");
         };
-        match (request.method().as_str(), rest) {
+        match (request.method_str(), rest) {
             ("GET", []) => success(&worker.webhook()),
-            ("PUT", []) => worker.update(request.body(), token),
+            ("PUT", []) => worker.update(request.body_ref(), token),
             ("DELETE", []) => worker.set(None, token),
             ("POST", ["regenerate-token"]) => worker.regenerate(token),
-            ("GET", ["executions"]) => worker.list(request.uri().query().unwrap_or_default()),
+            ("GET", ["executions"]) => worker.list(uri.query().unwrap_or_default()),
             (_, [] | ["regenerate-token" | "executions"]) => refusal(405, "method not allowed"),
             _ => refusal(404, "no such path"),
         }
@@ -437,8 +440,9 @@ impl State {
         WebhookToken::new(format!("whk_{:020}{number:06}", RandomState::new().hash_one(number)))
     }
 
-    fn take_late(&mut self) -> bool {
-        let Some(count) = self.late.front_mut() else {
+    /// Whether the next request is for the late mock with this number; if so, it is counted.
+    fn take_late(&mut self, number: u64) -> bool {
+        let Some((_, count)) = self.late.front_mut().filter(|(first, _)| *first == number) else {
             return false;
         };
         *count -= 1;
@@ -460,8 +464,8 @@ impl Worker {
         success(&self.webhook())
     }
 
-    fn update(&mut self, body: &str, new_token: WebhookToken) -> Answer {
-        match serde_json::from_str::<UpdateWebhook>(body) {
+    fn update(&mut self, body: &[u8], new_token: WebhookToken) -> Answer {
+        match serde_json::from_slice::<UpdateWebhook>(body) {
             Ok(UpdateWebhook { url: Some(url) }) if !url.starts_with("https://") => {
                 refusal(400, "url must be an https URL")
             }

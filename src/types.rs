@@ -47,6 +47,7 @@ impl fmt::Debug for Webhook {
 /// Tells a field that is `null` from one that is not there: an object with neither field, such as `{"error": …}`
 /// under a status of 200, must not pass for "no webhook".
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 #[expect(clippy::option_option, reason = "the outer one says whether the field is there")]
 struct WebhookFields {
     #[serde(default, deserialize_with = "present")]
@@ -159,7 +160,7 @@ impl From<Option<String>> for UpdateWebhook {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 #[non_exhaustive]
 pub struct WebhookExecution {
     /// Identifies the attempt.
@@ -293,7 +294,7 @@ impl<'de> Deserialize<'de> for RequestStatus {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 #[non_exhaustive]
 pub struct WebhookExecutionList {
     /// The executions of this page.
@@ -409,7 +410,7 @@ fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Er
 
 /// Text that people wrote and services cut: a lone surrogate, half of a character outside the basic plane, is
 /// replaced by U+FFFD where `String` would refuse the whole page.
-fn free_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn free_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     struct FreeText(String);
 
     impl<'de> Deserialize<'de> for FreeText {

@@ -1,1 +1,341 @@
 //! What an error tells, for each status and body.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use handinger::{Error, ErrorKind, HandingerClient};
+use serde_json::json;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Timeout};
+
+use crate::support::{Server, WEBHOOK, answer, answer_with, builder, client};
+
+const STATUSES: [u16; 9] = [400, 401, 403, 404, 409, 422, 429, 500, 503];
+const KEPT: usize = 64 * 1024;
+const BIG: usize = 5 * 1024 * 1024;
+
+/// The error of a client that tries once.
+fn error_of(answer: Vec<u8>) -> Error {
+    let server = Server::answering([answer]);
+    client(server.base_url()).with_max_retries(0).retrieve_webhook("wrk_1").unwrap_err()
+}
+
+#[test]
+fn each_status_survives_each_body_and_the_message_is_found() {
+    let big_text = "x".repeat(BIG);
+    let big_json = json!({ "error": { "message": big_text } }).to_string();
+    let big_html = format!("<html>{big_text}</html>");
+    let bodies: [(&str, &[u8], Option<&str>); 10] = [
+        ("json, nested", br#"{"error":{"message":"no can do"}}"#, Some("no can do")),
+        ("json, flat", br#"{"error":"no can do"}"#, Some("no can do")),
+        ("json, bare", br#"{"message":"no can do"}"#, Some("no can do")),
+        ("text", b"no can do\n", Some("no can do")),
+        ("html", b"<!doctype html><title>no can do</title>", None),
+        ("empty", b"", None),
+        ("not UTF-8", b"\xff\xfe\x00no", None),
+        ("5 MB of text", big_text.as_bytes(), Some(&big_text[..KEPT])),
+        // A JSON that is cut off cannot be read.
+        ("5 MB of JSON", big_json.as_bytes(), None),
+        ("5 MB of HTML", big_html.as_bytes(), None),
+    ];
+    for status in STATUSES {
+        for (name, body, message) in &bodies {
+            let error = error_of(answer_with(status, &[("X-Request-Id", "req_1")], body));
+            let case = format!("{status}, {name}");
+            assert_eq!(error.kind(), ErrorKind::Status, "{case}");
+            assert_eq!(error.status(), Some(status), "{case}");
+            assert!(error.message() == *message, "{case}");
+            assert!(error.body() == &body[..body.len().min(KEPT)], "{case}");
+            assert_eq!(error.header("x-request-id"), Some("req_1"), "{case}");
+            assert_eq!(error.attempts(), 1, "{case}");
+            assert!(error.source().is_none(), "{case}");
+            let start = format!("retrieve webhook of worker wrk_1: the server answered {status}");
+            match message {
+                Some(message) if message.len() < 200 => {
+                    assert_eq!(error.to_string(), format!("{start}: {message}"), "{case}");
+                }
+                Some(_) => assert_eq!(error.to_string(), format!("{start}: {}…", &big_text[..200]), "{case}"),
+                None => assert_eq!(error.to_string(), start, "{case}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn each_status_has_its_question() {
+    type Question = fn(&Error) -> bool;
+    let questions: [(Question, &[u16]); 8] = [
+        (Error::is_bad_request, &[400]),
+        (Error::is_unauthorized, &[401]),
+        (Error::is_forbidden, &[403]),
+        (Error::is_not_found, &[404]),
+        (Error::is_conflict, &[409]),
+        (Error::is_unprocessable, &[422]),
+        (Error::is_rate_limited, &[429]),
+        (Error::is_server_error, &[500, 503, 599]),
+    ];
+    for status in STATUSES.into_iter().chain([402, 418, 499, 599]) {
+        let error = error_of(answer(status, ""));
+        for (number, (question, statuses)) in questions.iter().enumerate() {
+            assert_eq!(question(&error), statuses.contains(&status), "{status}, question {number}");
+        }
+        assert!(!error.is_timeout() && !error.is_connect(), "{status}");
+    }
+}
+
+#[test]
+fn the_message_is_found_in_odd_bodies_too() {
+    let cut_in_a_character = format!("x{}", "é".repeat(KEPT));
+    for (body, message) in [
+        (&br#"{"error":{"message":"a"},"message":"b"}"#[..], Some("a")),
+        (br#"{"error":{"message":null},"message":"b"}"#, Some("b")),
+        (br#"{"error":{"message":" "},"message":"b"}"#, Some("b")),
+        (br#"{"error":{"message":17},"message":"b"}"#, Some("b")),
+        (br#"{"error":{"code":17},"message":"b"}"#, Some("b")),
+        (br#"{"error":true,"message":"b"}"#, Some("b")),
+        (br#"{"error":null,"message":"b"}"#, Some("b")),
+        (br#"{"error":"","message":"b"}"#, Some("b")),
+        (br#"{"error":"a","message":["b"]}"#, Some("a")),
+        (br#"{"error":{"message":"a","details":[{"x":1}]},"status":400}"#, Some("a")),
+        (br#" {"error":"  a\n"} "#, Some("a")),
+        (br#"{"error":"title: \ud83d"}"#, Some("title: \u{fffd}")),
+        (b"{\"error\":\"title: \xf0\x9f\"}", Some("title: \u{fffd}")),
+        (br#"{"error":" "}"#, None),
+        (br#"{"error":17}"#, None),
+        (b"{}", None),
+        (b"[]", None),
+        (br#"["a"]"#, None),
+        (br#""a""#, None),
+        (br#"{"error":"cut"#, None),
+        (b" \r\n", None),
+        ("zu viele Anfragen für heute".as_bytes(), Some("zu viele Anfragen für heute")),
+        (cut_in_a_character.as_bytes(), Some(&cut_in_a_character[..KEPT - 1])),
+    ] {
+        let error = error_of(answer(400, body));
+        let shown = String::from_utf8_lossy(&body[..body.len().min(100)]);
+        assert_eq!(error.message(), message, "{shown}");
+        assert_eq!(error.body(), &body[..body.len().min(KEPT)], "{shown}");
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_keeps_its_status() {
+    let server = Server::start(|_, connection| {
+        connection.request();
+        connection.send("HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n{\"error\":");
+    });
+    let error = client(server.base_url()).retrieve_webhook("wrk_1").unwrap_err();
+    assert_eq!((error.kind(), error.status(), error.message()), (ErrorKind::Status, Some(404), None));
+    assert_eq!(error.body(), br#"{"error":"#);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn headers_are_found_by_any_case_and_only_if_they_are_text() {
+    let error = error_of(answer_with(404, &[("X-Request-ID", "req_1"), ("X-Odd", "\u{e9}")], ""));
+    assert_eq!(error.header("x-request-id"), Some("req_1"));
+    assert_eq!(error.header("X-REQUEST-ID"), Some("req_1"));
+    for name in ["x-odd", "x-absent", "", "no name", "é"] {
+        assert_eq!(error.header(name), None, "{name}");
+    }
+}
+
+/// A name server that is silent for so long that ureq gives up.
+#[derive(Debug)]
+struct Unanswered;
+
+impl Resolver for Unanswered {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Err(ureq::Error::Timeout(Timeout::Resolve))
+    }
+}
+
+/// Each way to fail, but for TLS, and what is said of it.
+fn failures() -> Vec<(Error, String)> {
+    fn fails(result: Result<handinger::Webhook, Error>, words: impl Into<String>) -> (Error, String) {
+        (result.unwrap_err(), words.into())
+    }
+    fn once(server: &Server) -> HandingerClient {
+        client(server.base_url()).with_max_retries(0)
+    }
+
+    // Where nobody listens.
+    let closed = "127.0.0.1:1";
+    let mute = Server::start(|_, connection| {
+        connection.request();
+        connection.request();
+    });
+    let unanswered = Agent::with_parts(Config::default(), DefaultConnector::default(), Unanswered);
+    let unanswered = builder("http://127.0.0.1:1").agent(unanswered).build().unwrap();
+    let hanging_up = Server::start(|_, connection| drop(connection.request()));
+    let no_http = Server::answering(["220 smtp.example.com ESMTP\r\n\r\n"]);
+    let redirecting = Server::answering([answer_with(302, &[("Location", "https://example.com/login")], "")]);
+    let astray = Server::answering([answer(304, "")]);
+    let refusing = Server::answering([answer(404, r#"{"error":{"message":"worker not found"}}"#)]);
+    let failing = Server::answering([answer(500, "")]);
+    let busy = Server::answering([answer_with(429, &[("Retry-After", "61")], r#"{"error":"slow down"}"#)]);
+    let waiting = Server::answering([answer_with(503, &[("Retry-After", "60")], "")]);
+    let strange = Server::answering([answer(200, r#"{"error":"no"}"#)]);
+    let large = Server::answering([answer(200, " ".repeat(10 * 1024 * 1024 + 1) + WEBHOOK)]);
+    let many_headers = Server::answering([answer_with(200, &[("X-Long", &"x".repeat(70_000))], WEBHOOK)]);
+
+    vec![
+        fails(
+            client("http://127.0.0.1:1").retrieve_webhook(""),
+            "retrieve webhook: the worker id must not be empty",
+        ),
+        fails(
+            client(format!("http://{closed}")).retrieve_webhook("wrk_1"),
+            format!("retrieve webhook of worker wrk_1: could not connect to {closed} (3 tries)"),
+        ),
+        fails(
+            unanswered.retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: no connection to 127.0.0.1:1 within 5s (3 tries)",
+        ),
+        fails(
+            once(&mute).with_timeout(Duration::from_millis(50)).regenerate_token("wrk_1"),
+            "regenerate token of worker wrk_1: no whole answer within 50ms; the change may have been applied",
+        ),
+        fails(
+            client(hanging_up.base_url()).delete_webhook("a/b"),
+            "delete webhook of worker a%2Fb: the connection broke (3 tries); the change may have been applied",
+        ),
+        fails(
+            once(&no_http).retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: the answer is not valid HTTP",
+        ),
+        fails(
+            client(redirecting.base_url()).retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: \
+             the server redirects (302) to https://example.com/login, which is not followed",
+        ),
+        fails(
+            client(astray.base_url()).update_webhook("wrk_1", None),
+            "update webhook of worker wrk_1: the server redirects (304) to nowhere, which is not followed",
+        ),
+        fails(
+            client(refusing.base_url()).update_webhook("wrk_1", "https://example.com/hook"),
+            "update webhook of worker wrk_1: the server answered 404: worker not found",
+        ),
+        fails(
+            client(failing.base_url()).retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: the server answered 500 (3 tries)",
+        ),
+        fails(
+            client(busy.base_url()).retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: the server answered 429: slow down; \
+             the server asks for a longer wait than 60s",
+        ),
+        fails(
+            client(waiting.base_url()).with_total_timeout(Duration::from_secs(30)).retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: the server answered 503; no time left within the total timeout of 30s",
+        ),
+        fails(
+            client(strange.base_url()).regenerate_token("wrk_1"),
+            "regenerate token of worker wrk_1: the answer is not what the API promises; \
+             the change may have been applied",
+        ),
+        fails(
+            client(large.base_url()).retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: the answer's body is over 10 MiB",
+        ),
+        fails(
+            client(many_headers.base_url()).retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: the answer's headers are over 64 KiB",
+        ),
+        (
+            once(&refusing).list_executions("wrk_1", 7).unwrap_err(),
+            "list executions of worker wrk_1, page 7: the server answered 404: worker not found".into(),
+        ),
+        (
+            builder("ftp://example.com").build().unwrap_err(),
+            "build client: the base URL must begin with https://, or http:// for this machine".into(),
+        ),
+    ]
+}
+
+#[test]
+fn display_is_word_for_word_this_and_the_cause_is_not_in_it() {
+    for (error, words) in failures() {
+        assert_eq!(error.to_string(), words);
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            let source_words = source.to_string();
+            assert!(
+                !words.contains(&source_words) && !source_words.contains(&words),
+                "{words}: {source_words}"
+            );
+            cause = source.source();
+        }
+    }
+}
+
+#[test]
+fn there_is_a_cause_where_something_else_failed_below() {
+    for (error, words) in failures() {
+        let expected =
+            !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Redirect | ErrorKind::Status);
+        assert_eq!(error.source().is_some(), expected, "{words}");
+    }
+}
+
+#[test]
+fn display_is_one_short_line_whatever_the_server_says() {
+    let long_word = "x".repeat(BIG);
+    let many_words = "x \n".repeat(100_000);
+    for (message, shown) in [
+        ("two\nlines", ": two lines"),
+        ("\r\n\ttabs\t\tand\u{b}\u{c} more\r\n", ": tabs and more"),
+        ("\u{1b}[31mred\u{1b}[0m", ": [31mred [0m"),
+        ("\u{9b}31mred\u{7}\u{8}\u{7f}", ": 31mred"),
+        ("a\0b", ": a b"),
+        ("line\u{2028}and\u{2029}paragraph\u{85}", ": line and paragraph"),
+        ("\u{1b}\u{7}", ""),
+        (&"ä".repeat(200), &format!(": {}", "ä".repeat(200))),
+        (&"ä".repeat(201), &format!(": {}…", "ä".repeat(200))),
+        (&many_words, &format!(": {}…", "x ".repeat(100))),
+    ] {
+        let body = json!({ "error": { "message": message } }).to_string();
+        // A message that is beyond what is kept is not found in a JSON, but in a text.
+        let body = if body.len() > KEPT { message.to_owned() } else { body };
+        let error = error_of(answer(400, body));
+        let line = error.to_string();
+        assert_eq!(line, format!("retrieve webhook of worker wrk_1: the server answered 400{shown}"));
+        assert!(!line.contains(char::is_control));
+    }
+
+    let endless = error_of(answer(400, long_word)).to_string();
+    assert_eq!(
+        endless.chars().count(),
+        "retrieve webhook of worker wrk_1: the server answered 400: …".len() - 2 + 200
+    );
+}
+
+#[test]
+fn display_is_one_short_line_whatever_the_worker_is_called_and_wherever_a_redirect_goes() {
+    let target = format!("https://example.com/\u{e9}\t{}", "x".repeat(10_000));
+    let server = Server::answering([answer_with(307, &[("Location", &target)], "")]);
+    let error = client(server.base_url()).retrieve_webhook(&"\u{1b}\n".repeat(400)).unwrap_err();
+    let line = error.to_string();
+    assert!(!line.contains(char::is_control), "{line}");
+    assert!(line.starts_with("retrieve webhook of worker %1B%0A%1B%0A"), "{line}");
+    assert!(line.ends_with("…, which is not followed"), "{line}");
+    assert!(line.chars().count() < 500, "{line}");
+}
+
+#[test]
+fn debug_shows_neither_body_nor_headers() {
+    let error = error_of(answer_with(200, &[("X-Secret", "s3cret")], r#"{"webhook":{"token":"s3cret"}}"#));
+    let shown = format!("{error:?}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert_eq!(
+        shown,
+        "Error { kind: Decode, \
+         display: \"retrieve webhook of worker wrk_1: the answer is not what the API promises\", \
+         status: Some(200), attempts: 1, retry_after: None, may_have_been_applied: false, \
+         source: Some(\"neither `url` nor `token` in the object\") }"
+    );
+}
