@@ -28,11 +28,12 @@ use std::mem;
 
 use crate::{WebhookExecution, WebhookExecutionList};
 
-/// How many yielded rows are remembered at least.
+/// How many yielded rows are remembered at least; at most twice as many.
 const WINDOW: usize = 5_000;
-/// How many further pages in a row may bring nothing new, and how many pages may be stepped back at no charge: what
-/// the window covers.
-const PATIENCE: u64 = (WINDOW / 50) as u64;
+/// How many further pages in a row may bring nothing new: as many as the window can fill, 50 rows a page.
+const PATIENCE: u64 = 200;
+/// How many pages may be stepped back before any is earned.
+const STEPS_BACK: u64 = 100;
 
 #[derive(Debug)]
 pub(crate) struct Walk {
@@ -47,7 +48,7 @@ pub(crate) struct Walk {
     seen: Window,
     /// How many more pages may be stepped back. Each page further than all before earns one. A page stepped back is one
     /// request, and one more to come forward again: the requests of a walk over `n` pages are less than
-    /// `n + 2 (PATIENCE + n)`, whatever the server says.
+    /// `n + 2 (STEPS_BACK + n)`, whatever the server says.
     steps_back: u64,
     /// How many pages, each further than all before, brought nothing new since a page last did.
     barren: u64,
@@ -62,7 +63,7 @@ impl Walk {
             furthest: 0,
             total: 0,
             seen: Window::default(),
-            steps_back: PATIENCE,
+            steps_back: STEPS_BACK,
             barren: 0,
         }
     }
