@@ -70,8 +70,8 @@ impl Walk {
 
     /// Takes in the page that was asked for. Returns its new rows, or `None` if the walk has to step back.
     pub(crate) fn accept(&mut self, list: WebhookExecutionList) -> Option<Vec<WebhookExecution>> {
-        let WebhookExecutionList { logs, page_count, total_count, .. } = list;
-        if total_count < self.total && !logs.iter().any(|row| self.seen.contains(&row.id)) {
+        let WebhookExecutionList { logs: mut rows, page_count, total_count, .. } = list;
+        if total_count < self.total && !rows.iter().any(|row| self.seen.contains(&row.id)) {
             // Pages past the last one are not asked for: they are empty.
             let back = self.page.saturating_sub(page_count).max(1);
             let back = back.min(self.page - self.first).min(self.steps_back);
@@ -81,20 +81,20 @@ impl Walk {
                 return None;
             }
         }
-        let is_empty = logs.is_empty();
-        let new: Vec<_> = logs.into_iter().filter(|row| self.seen.insert(&row.id)).collect();
-        if !new.is_empty() {
+        let is_empty = rows.is_empty();
+        rows.retain(|row| self.seen.insert(&row.id));
+        if !rows.is_empty() {
             self.barren = 0;
         }
         if self.page > self.furthest {
             self.furthest = self.page;
             self.steps_back += 1;
-            self.barren += u64::from(new.is_empty());
+            self.barren += u64::from(rows.is_empty());
         }
         self.total = total_count;
         self.is_over = is_empty || self.page >= page_count || self.barren > PATIENCE;
         self.page = self.page.saturating_add(1);
-        Some(new)
+        Some(rows)
     }
 }
 
