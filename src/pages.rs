@@ -174,12 +174,45 @@ impl FusedIterator for PageIter {}
 
 /// The executions of a delivery history; made by [`executions`](HandingerClient::executions).
 ///
+/// Each `next()` makes a request only when there is no row left of the page before. The iterator owns what it needs: it
+/// borrows neither the client nor the worker's id.
+///
+/// ```
+/// # let fake = handinger::fake::FakeHandinger::start();
+/// # fake.add_worker("wrk_1");
+/// # let client = fake.client();
+/// # client.update_webhook("wrk_1", "https://example.com/hook")?;
+/// # for n in 0..120 { fake.deliver("wrk_1", if n % 10 == 0 { 503 } else { 200 }); }
+/// use handinger::RequestStatus;
+///
+/// // All of them, or the first error.
+/// let all = client.executions("wrk_1").collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(all.len(), 120);
+///
+/// // The last one: a single request.
+/// let last = client.executions("wrk_1").next().transpose()?;
+/// assert_eq!(last.as_ref(), all.first());
+///
+/// // The last ten.
+/// for execution in client.executions("wrk_1").take(10) {
+///     println!("{}", execution?.created_at);
+/// }
+///
+/// // The tasks of those that failed; errors pass through.
+/// let failed = client.executions("wrk_1").filter_map(|execution| match execution {
+///     Ok(execution) if execution.request_status == RequestStatus::Error => execution.task_id.map(Ok),
+///     Ok(_) => None,
+///     Err(error) => Some(Err(error)),
+/// });
+/// assert_eq!(failed.collect::<Result<Vec<_>, _>>()?.len(), 12);
+/// # Ok::<(), handinger::Error>(())
+/// ```
+///
 /// # What it promises
 ///
 /// Each execution that is in the history from the first request to the last is yielded exactly once, and none is yielded
-/// twice, whatever is delivered and removed between any two requests. What comes or goes during the walk may or may not
-/// be yielded. The order is the server's: newest first, except that an execution which a removal moved ahead follows
-/// late.
+/// twice, whatever is delivered and removed between any two requests. They come in the server's order, newest first.
+/// What comes or goes during the walk may or may not be yielded, and out of turn.
 ///
 /// Rows that new deliveries push onto later pages are known by their ids and dropped. When removals may have pulled
 /// rows onto pages that were read already (the `total_count` falls, and the page has no row that is known), the
@@ -187,14 +220,18 @@ impl FusedIterator for PageIter {}
 ///
 /// # What it takes for granted, and its bounds
 ///
-/// That new executions appear ahead of the older ones, and that `total_count` is that of the same moment as the page.
-/// Within that:
+/// That new executions come in ahead of those not yet read, and that `total_count` and `page_count` are those of the
+/// same moment as the page. Rows that go while `total_count` stays may make it miss as many. Within that:
 ///
-/// - Memory is bounded: 50 rows, and the ids of the last 5,000 as hashes. If more than 5,000 executions are
-///   delivered between two requests, some may be yielded twice; if more than 5,000 are removed, some may be missed.
-/// - Requests are bounded: one a page, and two or more for each time that the total falls; never more than three for
-///   each page and 200 in all, after which the iterator only goes forward. It ends after 101 pages in a row without
-///   anything new, so that a server that repeats itself cannot hold it.
+/// - **Memory**: 50 rows, and the ids of the last 5,000 to 10,000 as hashes. A row that comes up again after more than
+///   5,000 others is yielded twice: for that, thousands have to be delivered or removed as fast as it reads.
+/// - **Requests**: one a page, two more when the total falls, and two more for each page that it then goes back further.
+///   It goes back by 100 pages and by one for each page read, all in all, so that it never makes more than three
+///   requests for each page and 200. Having used them up, in a history that loses rows all the time, it only goes
+///   forward, and may miss what removals then move ahead.
+/// - **Its end**: the last page as the server counts them, an empty page, or 201 further pages in a row without anything
+///   new. So a server that repeats itself cannot hold it; and it ends early if more than 50 executions are delivered
+///   from each request to the next, 201 times.
 /// - With [`starting_at`](Self::starting_at), what removals move ahead of the first page asked for is not looked for.
 ///
 /// # After an error
@@ -267,7 +304,7 @@ impl Executions {
 
     /// Starts at another page than the first. Pages are counted from 1; with 0, the first `next()` is an error.
     ///
-    /// To be called before the first `next()`: it forgets what was read.
+    /// After the first `next()`, it starts all over: what was read is forgotten.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -278,9 +315,8 @@ impl Executions {
     /// assert_eq!(client.executions("wrk_1").starting_at(3).count(), 20);
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    pub fn starting_at(mut self, page: u64) -> Self {
-        self.walk = Walk::starting_at(page);
-        self
+    pub fn starting_at(self, page: u64) -> Self {
+        Self { walk: Walk::starting_at(page), since: self.since, ..self.client.executions(self.worker_id) }
     }
 
     /// Goes on after an error, with the page that failed and without repeating what was yielded. Does nothing otherwise.
