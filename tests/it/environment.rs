@@ -100,7 +100,7 @@ fn what_is_blank_or_not_set_has_its_default() {
 
 #[test]
 fn what_is_malformed_is_refused() {
-    let not_set = "HANDINGER_API_KEY is not set";
+    let not_set = "HANDINGER_API_KEY is not set or blank";
     let line = "a line of HANDINGER_CUSTOM_HEADERS is not of the form `Name: value`";
     let value = "the value of the header x-team has a control or non-ASCII character";
     let cases: [(&[(&str, &str)], &str); 11] = [

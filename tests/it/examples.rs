@@ -137,7 +137,7 @@ fn a_blank_key_is_bad_usage_and_no_demonstration() {
     let Printed { code, stdout, stderr } =
         run(example("rotate_token", &["wrk_1"]).env("HANDINGER_API_KEY", ""));
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    assert_eq!(stderr, "error: build client: HANDINGER_API_KEY is not set\n");
+    assert_eq!(stderr, "error: build client: HANDINGER_API_KEY is not set or blank\n");
 }
 
 #[test]
