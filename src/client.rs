@@ -21,7 +21,7 @@ use crate::redact::secret_parts;
 use crate::{Error, UpdateWebhook, connect, response, retry};
 
 /// The largest header section of an answer that is read, in bytes.
-const LARGEST_HEADERS: usize = 64 * 1024;
+pub(crate) const LARGEST_HEADERS: usize = 64 * 1024;
 /// The longest worker id that is sent, in bytes.
 const LONGEST_WORKER_ID: usize = 1024;
 /// Longer timeouts are cut to this: a point in time beyond the clock's reach cannot be computed with.
@@ -316,6 +316,14 @@ impl HandingerClient {
             .configure_request(request)
             .timeout_global(Some(timeout))
             .timeout_connect(Some(self.options.connect_timeout.min(timeout)))
+            .timeout_per_call(None)
+            .timeout_resolve(None)
+            .timeout_send_request(None)
+            .timeout_send_body(None)
+            .timeout_recv_response(None)
+            .timeout_recv_body(None)
+            .timeout_per_read(None)
+            .timeout_per_write(None)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_response_header_size(LARGEST_HEADERS)
