@@ -282,7 +282,8 @@ impl HandingerClientBuilder {
     ///
     /// `InvalidInput` for a key that is blank or has control characters, a base URL that is not http(s) or carries a
     /// query, `http:` to another machine, `https:` in a build without TLS, a header that is malformed or reserved, a
-    /// timeout of zero, and an agent that could not send such requests. The key is never repeated in the error.
+    /// header or base URL of over 8 KiB, a timeout of zero, and an agent that could not send such requests, or whose
+    /// input buffer could not hold the 64 KiB of an answer's largest headers. The key is never repeated in the error.
     pub fn build(self) -> Result<HandingerClient, Error> {
         let Options { timeout, connect_timeout, total_timeout, .. } = self.options;
         if [Some(timeout), Some(connect_timeout), total_timeout].contains(&Some(Duration::ZERO)) {
