@@ -10,7 +10,7 @@ use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::uri::{Authority, Scheme};
 use ureq::{Agent, ProxyProtocol};
 
-use crate::client::{Options, Shared};
+use crate::client::{LARGEST_HEADERS, Options, Shared};
 use crate::{Error, HandingerClient, connect};
 
 const API_KEY: &str = "HANDINGER_API_KEY";
@@ -20,8 +20,11 @@ const CUSTOM_HEADERS: &str = "HANDINGER_CUSTOM_HEADERS";
 const DEFAULT_BASE_URL: &str = "https://handinger.com";
 const DEFAULT_USER_AGENT: &str = concat!("handinger-rust/", env!("CARGO_PKG_VERSION"));
 
-/// The least that an agent's buffers must hold: a line of a request's head.
-const SMALLEST_BUFFER: usize = 4 * 1024;
+/// The longest header and the longest base URL, in bytes: servers take no longer ones, and ureq sends no line of a
+/// request's head that is larger than its output buffer.
+const LONGEST_LINE: usize = 8 * 1024;
+/// The least that an agent's output buffer must hold: that, and a worker id.
+const SMALLEST_OUTPUT_BUFFER: usize = 16 * 1024;
 
 /// Headers that describe the connection or the message, or that have a setting of their own.
 const RESERVED_HEADERS: [HeaderName; 13] = [
@@ -279,7 +282,8 @@ impl HandingerClientBuilder {
     ///
     /// `InvalidInput` for a key that is blank or has control characters, a base URL that is not http(s) or carries a
     /// query, `http:` to another machine, `https:` in a build without TLS, a header that is malformed or reserved, a
-    /// timeout of zero, and an agent that could not send such requests. The key is never repeated in the error.
+    /// header or base URL of over 8 KiB, a timeout of zero, and an agent that could not send such requests, or whose
+    /// input buffer could not hold the 64 KiB of an answer's largest headers. The key is never repeated in the error.
     pub fn build(self) -> Result<HandingerClient, Error> {
         let Options { timeout, connect_timeout, total_timeout, .. } = self.options;
         if [Some(timeout), Some(connect_timeout), total_timeout].contains(&Some(Duration::ZERO)) {
@@ -323,6 +327,9 @@ fn variable(name: &str) -> Result<Option<String>, Error> {
 }
 
 fn parse_base_url(url: &str) -> Result<(Scheme, Authority, String), Error> {
+    if url.len() > LONGEST_LINE {
+        return Err(refused("the base URL is over 8 KiB"));
+    }
     let parts = url.parse::<Uri>().map_err(|_| refused("the base URL is not a URL"))?.into_parts();
     let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
         return Err(refused("the base URL must begin with https://, or http:// for this machine"));
@@ -375,6 +382,8 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
         value.set_sensitive(true);
         headers.insert(name, value);
     }
+    let too_long = headers.iter().find(|(name, value)| name.as_str().len() + value.len() > LONGEST_LINE);
+    too_long.map_or(Ok(()), |(name, _)| Err(refused(format!("the header {name} is over 8 KiB"))))?;
     Ok(headers)
 }
 
@@ -390,8 +399,12 @@ fn check_agent(agent: Agent, scheme: &Scheme) -> Result<Agent, Error> {
     if config.https_only() && *scheme == Scheme::HTTP {
         return Err(refused("the agent allows https only, and the base URL is http"));
     }
-    if config.input_buffer_size().min(config.output_buffer_size()) < SMALLEST_BUFFER {
-        return Err(refused("the agent's buffers are smaller than 4 KiB"));
+    // ureq takes a head that fills the buffer for a broken connection.
+    if config.input_buffer_size() <= LARGEST_HEADERS {
+        return Err(refused("the agent's input buffer must be larger than 64 KiB"));
+    }
+    if config.output_buffer_size() < SMALLEST_OUTPUT_BUFFER {
+        return Err(refused("the agent's output buffer must not be smaller than 16 KiB"));
     }
     // ureq panics on these when it connects.
     if let Some(feature) = missing_feature(config) {

@@ -15,12 +15,13 @@ use ureq::http::uri::{Authority, Scheme};
 use ureq::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use ureq::{Agent, Body, Timeout};
 
+use crate::error::ErrorKind;
 use crate::failure::{Failure, kept};
 use crate::redact::secret_parts;
 use crate::{Error, UpdateWebhook, connect, response, retry};
 
 /// The largest header section of an answer that is read, in bytes.
-const LARGEST_HEADERS: usize = 64 * 1024;
+pub(crate) const LARGEST_HEADERS: usize = 64 * 1024;
 /// The longest worker id that is sent, in bytes.
 const LONGEST_WORKER_ID: usize = 1024;
 /// Longer timeouts are cut to this: a point in time beyond the clock's reach cannot be computed with.
@@ -181,20 +182,17 @@ impl HandingerClient {
             let asked = failure.retry_after();
             let verdict = retry::judge(&call.method, failure.outcome(), asked);
             may_have_been_applied |= verdict.may_have_been_applied;
-            match self.next_wait(verdict.retry, asked, tries, deadline) {
-                Ok(wait) => {
-                    debug!("{} {}: next try in {wait:?}", call.method, call.shape());
-                    (self.shared.sleep)(wait);
-                }
-                Err(gave_up) => {
-                    let mut inner = failure.inner;
-                    inner.action = call.description();
-                    inner.retry_after = asked.filter(|wait| !wait.is_zero());
-                    inner.attempts = tries;
-                    inner.gave_up = gave_up;
-                    inner.may_have_been_applied = may_have_been_applied;
-                    return Err(Error::new(inner));
-                }
+            if let Err(gave_up) = self.wait(call, verdict.retry, asked, tries, deadline) {
+                let mut inner = failure.inner;
+                inner.gave_up = match inner.kind {
+                    ErrorKind::Timeout => gave_up.or_else(|| self.out_of_time(deadline, Duration::ZERO)),
+                    _ => gave_up,
+                };
+                inner.action = call.description();
+                inner.retry_after = asked.filter(|wait| !wait.is_zero());
+                inner.attempts = tries;
+                inner.may_have_been_applied = may_have_been_applied;
+                return Err(Error::new(inner));
             }
         }
     }
@@ -228,26 +226,35 @@ impl HandingerClient {
         Ok(total_timeout.map(|total| Instant::now() + total.min(LONGEST_TIMEOUT)))
     }
 
-    /// How long to wait before the next try, or why there is none.
-    fn next_wait(
+    /// Waits for the time of the next try; if there is to be none, tells why, where that is not plain.
+    fn wait(
         &self,
+        call: &Call<'_>,
         retry: bool,
         asked: Option<Duration>,
         tries: u32,
         deadline: Option<Instant>,
-    ) -> Result<Duration, Option<String>> {
+    ) -> Result<(), Option<String>> {
         if !retry || tries > self.options.max_retries {
             return Err(None);
         }
         let Some(wait) = retry::wait(asked, tries, jitter()) else {
             return Err(Some("the server asks for a longer wait than 60s".into()));
         };
-        match (deadline, self.options.total_timeout) {
-            (Some(deadline), Some(total)) if Instant::now() + wait >= deadline => {
-                Err(Some(format!("no time left within the total timeout of {total:?}")))
-            }
-            _ => Ok(wait),
+        if let Some(gave_up) = self.out_of_time(deadline, wait) {
+            return Err(Some(gave_up));
         }
+        debug!("{} {}: next try in {wait:?}", call.method, call.shape());
+        (self.shared.sleep)(wait);
+        // A sleep can take longer than it should.
+        self.out_of_time(deadline, Duration::ZERO).map_or(Ok(()), |gave_up| Err(Some(gave_up)))
+    }
+
+    /// What to say if the call's time is over after the `wait`.
+    fn out_of_time(&self, deadline: Option<Instant>, wait: Duration) -> Option<String> {
+        let total = self.options.total_timeout?;
+        (Instant::now() + wait >= deadline?)
+            .then(|| format!("no time left within the total timeout of {total:?}"))
     }
 
     fn try_once<T: DeserializeOwned>(
@@ -309,6 +316,14 @@ impl HandingerClient {
             .configure_request(request)
             .timeout_global(Some(timeout))
             .timeout_connect(Some(self.options.connect_timeout.min(timeout)))
+            .timeout_per_call(None)
+            .timeout_resolve(None)
+            .timeout_send_request(None)
+            .timeout_send_body(None)
+            .timeout_recv_response(None)
+            .timeout_recv_body(None)
+            .timeout_per_read(None)
+            .timeout_per_write(None)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_response_header_size(LARGEST_HEADERS)

@@ -1,1 +1,262 @@
 //! Agents that callers hand in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use handinger::{ErrorKind, HandingerClient};
+use ureq::config::{ConfigBuilder, RedirectAuthHeaders};
+use ureq::http::Uri;
+use ureq::middleware::MiddlewareNext;
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::typestate::AgentScope;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Proxy, SendBody};
+
+use crate::support::{ANYTHING, CALLS, Server, WEBHOOK, answer, answer_with, builder, client};
+
+type Config = ConfigBuilder<AgentScope>;
+type Setting = fn(Config) -> Config;
+
+/// Over before any server has answered.
+const SHORT: Option<Duration> = Some(Duration::from_nanos(1));
+
+fn agent(set: impl Fn(Config) -> Config) -> Agent {
+    // No proxy: whether the environment names one must not matter.
+    set(Agent::config_builder().proxy(None)).build().new_agent()
+}
+
+fn client_with(agent: Agent, base_url: String) -> HandingerClient {
+    builder(base_url).agent(agent).build().unwrap()
+}
+
+/// What an agent can be set to that would change what a client does, if it had its way.
+const HOSTILE: [(&str, Setting); 16] = [
+    ("statuses as errors", |config| config.http_status_as_error(true)),
+    ("redirects", |config| config.max_redirects(10).max_redirects_will_error(true)),
+    ("redirects with the key", |config| {
+        config.max_redirects(10).redirect_auth_headers(RedirectAuthHeaders::SameHost)
+    }),
+    ("small headers", |config| config.max_response_header_size(16)),
+    ("a user agent", |config| config.user_agent("evil/1.0")),
+    ("no user agent", |config| config.user_agent("")),
+    ("another accept", |config| config.accept("text/html")),
+    ("no encodings", |config| config.accept_encoding("")),
+    ("unknown encodings", |config| config.accept_encoding("br, zstd")),
+    ("no timeout", |config| config.timeout_global(None).timeout_connect(None)),
+    ("a timeout of a try", |config| config.timeout_global(SHORT).timeout_per_call(SHORT)),
+    ("timeouts to the request", |config| {
+        config.timeout_resolve(SHORT).timeout_connect(SHORT).timeout_send_request(SHORT)
+    }),
+    ("timeouts after the request", |config| {
+        config.timeout_send_body(SHORT).timeout_recv_response(SHORT).timeout_recv_body(SHORT)
+    }),
+    ("timeouts of I/O", |config| config.timeout_per_read(SHORT).timeout_per_write(SHORT)),
+    ("no pool", |config| config.max_idle_connections(0).max_idle_connections_per_host(0)),
+    ("small buffers", |config| config.input_buffer_size(64 * 1024 + 1).output_buffer_size(16 * 1024)),
+];
+
+#[test]
+fn the_requests_over_any_agent_are_the_clients_own() {
+    for (what, hostile) in HOSTILE {
+        for (name, call) in CALLS {
+            let server = Server::start(|_, connection| {
+                while connection.request().is_some() {
+                    std::thread::sleep(Duration::from_millis(2));
+                    connection.send(answer(200, ANYTHING));
+                }
+            });
+            call(&client(server.base_url())).unwrap();
+            let client = client_with(agent(hostile), server.base_url()).with_max_retries(0);
+            call(&client).unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
+            let requests = server.requests();
+            assert_eq!(requests.len(), 2);
+            assert_eq!(requests[0], requests[1], "{what}");
+        }
+    }
+}
+
+#[test]
+fn failures_over_any_agent_are_what_they_are() {
+    let elsewhere = Server::answering([answer(200, ANYTHING)]);
+    for (what, hostile) in HOSTILE {
+        let refusal = answer_with(404, &[("X-Request-Id", "req_1")], r#"{"error": "no such worker"}"#);
+        let redirect = answer_with(302, &[("Location", &elsewhere.base_url())], "");
+        let failure = answer(500, "");
+        let server =
+            Server::answering([&refusal, &redirect, &failure, &answer(200, WEBHOOK)].map(Vec::clone));
+        let client = client_with(agent(hostile), server.base_url());
+
+        let error = client.retrieve_webhook("wrk_1").unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(404)), "{what}: {error}");
+        assert_eq!((error.message(), error.header("x-request-id")), (Some("no such worker"), Some("req_1")));
+        let error = client.update_webhook("wrk_1", "https://example.com").unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Redirect, Some(302)), "{what}: {error}");
+        let error = client.regenerate_token("wrk_1").unwrap_err();
+        assert_eq!((error.status(), error.attempts()), (Some(500), 1), "{what}: {error}");
+        client.delete_webhook("wrk_1").unwrap();
+        assert_eq!(server.requests().len(), 4, "{what}");
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[test]
+fn the_longest_lines_of_a_request_pass_through_the_smallest_buffers_and_longer_ones_are_refused() {
+    let server = Server::answering([answer(200, WEBHOOK)]);
+    let build = |key: usize, header: usize, path: usize| {
+        let base_url = format!("{}/{}", server.base_url(), "x".repeat(path));
+        HandingerClient::builder("k".repeat(key))
+            .base_url(base_url)
+            .header("X-Long", "x".repeat(header))
+            .agent(agent(|config| config.output_buffer_size(16 * 1024)))
+            .build()
+    };
+    build(8000, 8000, 8000).unwrap().retrieve_webhook(&"/".repeat(1024)).unwrap();
+    for (lengths, problem) in [
+        ((8192, 1, 1), "the header authorization is over 8 KiB"),
+        ((1, 8192, 1), "the header x-long is over 8 KiB"),
+        ((1, 1, 8192), "the base URL is over 8 KiB"),
+    ] {
+        let error = build(lengths.0, lengths.1, lengths.2).unwrap_err();
+        assert_eq!(error.to_string(), format!("build client: {problem}"));
+    }
+}
+
+#[test]
+fn headers_of_an_answer_may_be_as_large_over_any_agent() {
+    for (what, hostile) in HOSTILE {
+        let padding = "x".repeat(60_000);
+        let server = Server::answering([answer_with(200, &[("X-Padding", &padding)], WEBHOOK)]);
+        let result = client_with(agent(hostile), server.base_url()).retrieve_webhook("wrk_1");
+        assert!(result.is_ok(), "{what}: {result:?}");
+    }
+}
+
+#[test]
+fn a_silent_server_is_given_up_in_time_over_any_agent() {
+    let server = Server::start(|_, connection| connection.stay_silent());
+    for (what, hostile) in HOSTILE {
+        let timeout = Duration::from_millis(50);
+        let client = client_with(agent(hostile), server.base_url()).with_timeout(timeout).with_max_retries(0);
+        let start = Instant::now();
+        let error = client.retrieve_webhook("wrk_1").unwrap_err();
+        assert!(start.elapsed() >= timeout && start.elapsed() < Duration::from_secs(8), "{what}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{what}: {error}");
+    }
+}
+
+#[test]
+fn an_agent_that_could_not_send_our_requests_is_refused() {
+    let socks = || Some(Proxy::new("socks5://127.0.0.1:1080").unwrap());
+    let tls = |tls: TlsConfig| move |config: Config| config.tls_config(tls.clone());
+    let native = TlsConfig::builder().provider(TlsProvider::NativeTls).build();
+    let platform = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let feature = |name: &str| format!("the agent needs the cargo feature `{name}` of handinger");
+    for (agent, problem, is_refused) in [
+        (
+            agent(|config| config.https_only(true)),
+            "the agent allows https only, and the base URL is http".into(),
+            true,
+        ),
+        (
+            agent(|config| config.input_buffer_size(64 * 1024)),
+            "the agent's input buffer must be larger than 64 KiB".into(),
+            true,
+        ),
+        (
+            agent(|config| config.output_buffer_size(16 * 1024 - 1)),
+            "the agent's output buffer must not be smaller than 16 KiB".into(),
+            true,
+        ),
+        (agent(|config| config.proxy(socks())), feature("socks-proxy"), cfg!(not(feature = "socks-proxy"))),
+        (agent(tls(native)), feature("native-tls"), cfg!(not(feature = "native-tls"))),
+        (agent(tls(platform)), feature("platform-verifier"), cfg!(not(feature = "platform-verifier"))),
+    ] {
+        let result = builder("http://127.0.0.1:9").agent(agent).build();
+        let error = is_refused.then(|| (ErrorKind::InvalidInput, format!("build client: {problem}")));
+        assert_eq!(result.err().map(|error| (error.kind(), error.to_string())), error);
+    }
+}
+
+#[test]
+fn an_agent_for_https_only_is_welcome_where_the_base_url_is_https() {
+    let agent = agent(|config| config.https_only(true));
+    builder("https://handinger.com").agent(agent).build().unwrap();
+}
+
+#[test]
+fn a_middleware_of_the_agent_sees_every_request() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = {
+        let seen = Arc::clone(&seen);
+        move |request: ureq::http::Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            next.handle(request)
+        }
+    };
+    let agent = Agent::config_builder().proxy(None).middleware(count).build().new_agent();
+    let server = Server::answering([answer(500, ""), answer(200, ANYTHING)]);
+    let client = client_with(agent, server.base_url());
+    for (_, call) in CALLS {
+        call(&client).unwrap();
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 6, "five calls, and one retry");
+}
+
+#[derive(Debug)]
+struct EverythingIs(std::net::SocketAddr);
+
+impl Resolver for EverythingIs {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addrs = self.empty();
+        addrs.push(self.0);
+        Ok(addrs)
+    }
+}
+
+#[test]
+fn the_agents_resolver_is_used() {
+    let server = Server::answering([answer(200, ANYTHING)]);
+    let config = Agent::config_builder().proxy(None).build();
+    let agent = Agent::with_parts(config, DefaultConnector::default(), EverythingIs(server.address()));
+    let client = builder("http://handinger.invalid").allow_insecure_http(true).agent(agent).build().unwrap();
+    for (_, call) in CALLS {
+        call(&client).unwrap();
+    }
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|request| request.to_ascii_lowercase().contains("host: handinger.invalid"))
+    );
+}
+
+#[test]
+fn without_an_agent_one_connection_serves_all_calls_and_clones() {
+    let server = Server::answering([answer(404, "{}"), answer(200, WEBHOOK)]);
+    let client = client(server.base_url());
+    client.retrieve_webhook("wrk_1").unwrap_err();
+    for _ in 0..5 {
+        client.clone().with_max_retries(0).retrieve_webhook("wrk_1").unwrap();
+        client.update_webhook("wrk_1", None).unwrap();
+        let other = client.clone();
+        std::thread::spawn(move || other.delete_webhook("wrk_1").unwrap()).join().unwrap();
+    }
+    assert_eq!((server.requests().len(), server.connections()), (16, 1));
+}
+
+#[test]
+fn two_clients_share_the_connections_of_one_agent() {
+    let server = Server::answering([answer(200, WEBHOOK)]);
+    let agent = agent(|config| config);
+    for _ in 0..3 {
+        client_with(agent.clone(), server.base_url()).retrieve_webhook("wrk_1").unwrap();
+    }
+    assert_eq!(server.connections(), 1);
+}

@@ -1,4 +1,8 @@
 //! What the tests share: a server that does what a test says, and clients that do not sleep.
+#![allow(
+    unreachable_pub,
+    reason = "what a test binary shares, it shares within itself; `pub` says that shortest"
+)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,9 +10,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use handinger::{HandingerClient, HandingerClientBuilder};
+use handinger::{Error, HandingerClient, HandingerClientBuilder};
+use socket2::SockRef;
 
 /// The key of all clients in the tests: long enough to be looked for in what must not contain it.
 pub const KEY: &str = "hnd_test_5ecr3tKey";
@@ -37,6 +42,52 @@ impl Waits {
     }
 }
 
+/// One of the five calls; what it returns is of no interest.
+pub type Call = fn(&HandingerClient) -> Result<(), Error>;
+
+/// All five, the two that change nothing first.
+pub const CALLS: [(&str, Call); 5] = [
+    ("retrieve", |client| client.retrieve_webhook("wrk_1").map(drop)),
+    ("list", |client| client.list_executions("wrk_1", 1).map(drop)),
+    ("update", |client| client.update_webhook("wrk_1", "https://example.com/hook").map(drop)),
+    ("delete", |client| client.delete_webhook("wrk_1").map(drop)),
+    ("regenerate", |client| client.regenerate_token("wrk_1").map(drop)),
+];
+
+/// A body that each of the five calls takes for its answer.
+pub const ANYTHING: &str =
+    r#"{"url": null, "token": null, "logs": [], "page": 1, "pageCount": 0, "totalCount": 0}"#;
+
+/// What a server does to a connection in place of a proper answer.
+pub type Fault = Arc<dyn Fn(&mut Connection) + Send + Sync>;
+
+/// The server reads the request, sends these bytes, and closes the connection.
+pub fn sends(bytes: impl Into<Vec<u8>>) -> Fault {
+    let bytes = bytes.into();
+    Arc::new(move |connection| {
+        connection.request();
+        connection.send(&bytes);
+    })
+}
+
+/// The same, but the connection ends with a reset.
+pub fn sends_and_resets(bytes: impl Into<Vec<u8>>) -> Fault {
+    let fault = sends(bytes);
+    Arc::new(move |connection| {
+        fault(connection);
+        connection.reset_at_the_end();
+    })
+}
+
+/// Waits for what another thread is about to do.
+pub fn wait_until(done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// A server on loopback that does to each request what a test says, in ways that no HTTP library would.
 pub struct Server {
     address: SocketAddr,
@@ -48,7 +99,10 @@ pub struct Server {
 impl Server {
     /// For each connection, `serve` is called with its number, from 0, on a thread of its own.
     pub fn start(serve: impl Fn(usize, &mut Connection) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), serve)
+    }
+
+    pub fn on(listener: TcpListener, serve: impl Fn(usize, &mut Connection) + Send + Sync + 'static) -> Self {
         let server = Self {
             address: listener.local_addr().unwrap(),
             requests: Arc::default(),
@@ -84,6 +138,18 @@ impl Server {
             while connection.request().is_some() {
                 let number = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
                 connection.send(&answers[number]);
+            }
+        })
+    }
+
+    /// Does this to the first `times` connections, and answers all requests on later ones with [`ANYTHING`].
+    pub fn faulty(times: usize, fault: &Fault) -> Self {
+        let fault = Arc::clone(fault);
+        Self::start(move |number, connection| {
+            if number < times {
+                fault(connection);
+            } else {
+                connection.answer_all(answer(200, ANYTHING));
             }
         })
     }
@@ -145,6 +211,23 @@ impl Connection {
         Some(request)
     }
 
+    /// Answers every request with these bytes until the client closes the connection.
+    pub fn answer_all(&mut self, answer: impl AsRef<[u8]>) {
+        while self.request().is_some() {
+            self.send(&answer);
+        }
+    }
+
+    /// When the connection is closed, the client gets a reset.
+    pub fn reset_at_the_end(&self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Keeps the connection open and silent until the client closes it.
+    pub fn stay_silent(&mut self) {
+        while self.read_more(&mut Vec::new()).is_some() {}
+    }
+
     fn read_more(&mut self, bytes: &mut Vec<u8>) -> Option<()> {
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer) {
@@ -159,8 +242,12 @@ impl Connection {
     /// Sends bytes as they are. (A connection that is dropped is closed; with a request on it that was not read, the
     /// kernel makes that a reset.) That the client has gone is its right.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref());
-        let _ = self.stream.flush();
+        let _ = self.try_send(bytes);
+    }
+
+    /// The same; `false` if the client has gone.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush()).is_ok()
     }
 }
 

@@ -1,1 +1,209 @@
 //! No try outlasts its timeout, no call its total timeout.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use handinger::{Error, ErrorKind, HandingerClient};
+
+use crate::support::{ANYTHING, CALLS, Call, Connection, Fault, Server, answer, answer_with, builder};
+
+const TIMEOUT: Duration = Duration::from_millis(250);
+/// Far more than a timeout, far less than for ever: the bound holds on a busy machine too.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// A client whose tries are short, and which makes one.
+fn hurried(base_url: String) -> HandingerClient {
+    builder(base_url).timeout(TIMEOUT).max_retries(0).build().unwrap()
+}
+
+/// The error of a call that must end by itself, and after no less than `at_least`.
+#[track_caller]
+fn timed<T: std::fmt::Debug>(at_least: Duration, call: impl FnOnce() -> Result<T, Error>) -> Error {
+    let start = Instant::now();
+    let error = call().unwrap_err();
+    let elapsed = start.elapsed();
+    assert!(at_least <= elapsed && elapsed < LIMIT, "{elapsed:?}: {error}");
+    error
+}
+
+/// Sends the bytes one by one, slowly, again and again, until the client has gone.
+fn drip(connection: &mut Connection, bytes: &[u8]) {
+    for byte in bytes.iter().cycle() {
+        if !connection.try_send([*byte]) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(15));
+    }
+}
+
+/// After the request, the server sends the first bytes at once, and drips the second for ever (or stays silent).
+fn then_drips(first: impl Into<Vec<u8>>, dripped: impl Into<Vec<u8>>) -> Fault {
+    let (first, dripped) = (first.into(), dripped.into());
+    Arc::new(move |connection| {
+        connection.request();
+        connection.send(&first);
+        drip(connection, &dripped);
+        connection.stay_silent();
+    })
+}
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[test]
+fn a_try_ends_in_time_wherever_the_server_stops_or_dawdles() {
+    let rows = [
+        ("silent after the connect", Arc::new(Connection::stay_silent) as Fault),
+        ("silent after the request", then_drips("", "")),
+        ("silent within the status line", then_drips("HTTP/1.1 2", "")),
+        ("silent within the headers", then_drips("HTTP/1.1 200 OK\r\nDate: ", "")),
+        ("silent after the headers", then_drips(HEAD, "")),
+        ("silent after half a body", then_drips([HEAD, r#"{"url": "#].concat(), "")),
+        ("silent after a chunk", then_drips([CHUNKED, "2\r\n{}\r\n"].concat(), "")),
+        ("silent in a body without a length", then_drips("HTTP/1.1 200 OK\r\n\r\n{", "")),
+        ("dripping a status line", then_drips("", "HTTP/1.1 200 OK")),
+        ("dripping headers", then_drips("HTTP/1.1 200 OK\r\n", "a: b\r\n")),
+        ("dripping one header", then_drips("HTTP/1.1 200 OK\r\na: ", "b")),
+        ("dripping a body", then_drips(HEAD, " ")),
+        ("dripping chunks", then_drips(CHUNKED, "1\r\n \r\n")),
+        ("dripping a chunk's size", then_drips(CHUNKED, "0")),
+        ("dripping 100 Continue", then_drips("", "HTTP/1.1 100 Continue\r\n\r\n")),
+    ];
+    std::thread::scope(|scope| {
+        for (what, fault) in &rows {
+            scope.spawn(move || CALLS.map(|call| ends_in_time(what, fault, call)));
+        }
+    });
+}
+
+fn ends_in_time(what: &str, fault: &Fault, (name, call): (&str, Call)) {
+    let server = Server::faulty(usize::MAX, fault);
+    let error = timed(TIMEOUT, || call(&hurried(server.base_url())));
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1), "{what}: {error}");
+    assert!(error.to_string().contains("no whole answer within 250ms"), "{what}: {error}");
+    assert!(std::error::Error::source(&error).is_some(), "{what}");
+    let is_change = !matches!(name, "retrieve" | "list");
+    assert_eq!(error.may_have_been_applied(), is_change, "{name}: {what}");
+}
+
+#[test]
+fn a_flood_of_preliminary_answers_ends_in_time() {
+    let server = Server::start(|_, connection| {
+        connection.request();
+        while connection.try_send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n") {}
+    });
+    let error = timed(Duration::ZERO, || hurried(server.base_url()).regenerate_token("wrk_1"));
+    // What comes faster than it is read counts as one head that is too large.
+    assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Decode), "{error}");
+    assert!(error.may_have_been_applied());
+}
+
+#[test]
+fn a_slow_body_of_a_refusal_is_not_waited_for_longer_and_does_not_hide_the_status() {
+    let head = "HTTP/1.1 404 Not Found\r\nContent-Length: 1000000\r\n\r\nno such ";
+    for dripped in ["", "w"] {
+        let server = Server::faulty(usize::MAX, &then_drips(head, dripped));
+        let error = timed(TIMEOUT, || hurried(server.base_url()).retrieve_webhook("wrk_1"));
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(404)));
+        assert!(error.body().starts_with(b"no such"), "{error}");
+    }
+}
+
+#[test]
+fn a_request_that_nobody_reads_is_given_up_in_time() {
+    // The kernel takes the connection and what it has room for; nobody else does.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = hurried(format!("http://{}", listener.local_addr().unwrap()));
+    let too_much_for_the_kernel = format!("https://example.com/{}", "x".repeat(16 << 20));
+    let error = timed(TIMEOUT, || client.update_webhook("wrk_1", too_much_for_the_kernel));
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(error.may_have_been_applied());
+}
+
+#[test]
+fn a_tls_handshake_in_silence_ends_with_the_shorter_of_the_two_timeouts() {
+    let server = Server::start(|_, connection| connection.stay_silent());
+    for (timeout, connect_timeout) in [(TIMEOUT, Duration::from_secs(5)), (Duration::from_secs(5), TIMEOUT)] {
+        let client = builder(format!("https://{}", server.address()))
+            .timeout(timeout)
+            .connect_timeout(connect_timeout)
+            .max_retries(1)
+            .build()
+            .unwrap();
+        let error = timed(2 * TIMEOUT, || client.regenerate_token("wrk_1"));
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 2), "{error}");
+        assert!(error.to_string().contains("within 250ms"), "{error}");
+        assert!(!error.may_have_been_applied(), "{error}");
+    }
+}
+
+#[test]
+fn the_connect_timeout_does_not_bound_what_follows() {
+    let server = Server::start(|_, connection| {
+        connection.request();
+        std::thread::sleep(Duration::from_millis(150));
+        connection.send(answer(200, ANYTHING));
+    });
+    let client = builder(server.base_url()).connect_timeout(Duration::from_millis(100)).max_retries(9);
+    client.build().unwrap().retrieve_webhook("wrk_1").unwrap();
+}
+
+#[test]
+fn a_try_after_a_timeout_has_the_whole_timeout_again() {
+    let server = Server::start(|number, connection| {
+        connection.request();
+        if number > 0 {
+            std::thread::sleep(Duration::from_millis(150));
+            connection.send(answer(200, ANYTHING));
+        }
+        connection.stay_silent();
+    });
+    let client = builder(server.base_url()).timeout(TIMEOUT).max_retries(9).build().unwrap();
+    let start = Instant::now();
+    client.delete_webhook("wrk_1").unwrap();
+    assert!(start.elapsed() >= TIMEOUT + Duration::from_millis(150));
+}
+
+#[test]
+fn the_total_timeout_bounds_a_try_and_says_so() {
+    let server = Server::start(|_, connection| connection.stay_silent());
+    for max_retries in [0, 2] {
+        for (name, call) in CALLS {
+            let client = builder(server.base_url()).total_timeout(TIMEOUT).max_retries(max_retries);
+            let error = timed(TIMEOUT, || call(&client.build().unwrap()));
+            assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1), "{name}: {error}");
+            assert!(
+                error.to_string().contains("; no time left within the total timeout of 250ms"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_total_timeout_bounds_all_tries_together_and_says_so() {
+    let server = Server::answering([answer_with(408, &[("retry-after-ms", "5")], "")]);
+    let client = builder(server.base_url())
+        .total_timeout(TIMEOUT)
+        .max_retries(u32::MAX)
+        .sleep_with(|_| std::thread::sleep(Duration::from_millis(15)))
+        .build()
+        .unwrap();
+    let error = timed(TIMEOUT / 2, || client.regenerate_token("wrk_1"));
+    assert!(error.attempts() >= 2, "{error}");
+    assert!(error.to_string().contains("; no time left within the total timeout of 250ms"), "{error}");
+}
+
+#[test]
+fn a_client_whose_timeouts_are_the_longest_there_are_works() {
+    let server = Server::answering([answer(200, ANYTHING)]);
+    let client = builder(server.base_url())
+        .timeout(Duration::MAX)
+        .connect_timeout(Duration::MAX)
+        .total_timeout(Duration::MAX)
+        .build()
+        .unwrap();
+    client.retrieve_webhook("wrk_1").unwrap();
+    client.regenerate_token("wrk_1").unwrap();
+}
