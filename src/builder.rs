@@ -5,13 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ureq::Agent;
 use ureq::http::Uri;
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::uri::{Authority, Scheme};
-use ureq::{Agent, ProxyProtocol};
 
-use crate::client::{LARGEST_HEADERS, Options, Shared};
-use crate::{Error, HandingerClient, connect};
+use crate::agent::{self, LONGEST_LINE};
+use crate::client::{Options, Shared};
+use crate::{Error, HandingerClient};
 
 const API_KEY: &str = "HANDINGER_API_KEY";
 const BASE_URL: &str = "HANDINGER_BASE_URL";
@@ -19,12 +20,6 @@ const CUSTOM_HEADERS: &str = "HANDINGER_CUSTOM_HEADERS";
 
 const DEFAULT_BASE_URL: &str = "https://handinger.com";
 const DEFAULT_USER_AGENT: &str = concat!("handinger-rust/", env!("CARGO_PKG_VERSION"));
-
-/// The longest header and the longest base URL, in bytes: servers take no longer ones, and ureq sends no line of a
-/// request's head that is larger than its output buffer.
-const LONGEST_LINE: usize = 8 * 1024;
-/// The least that an agent's output buffer must hold: that, and a worker id.
-const SMALLEST_OUTPUT_BUFFER: usize = 16 * 1024;
 
 /// Headers that describe the connection or the message, or that have a setting of their own.
 const RESERVED_HEADERS: [HeaderName; 13] = [
@@ -299,9 +294,10 @@ impl HandingerClientBuilder {
         let api_key = self.api_key.trim().to_owned();
         let headers = headers(&api_key, &self.user_agent, self.headers)?;
         let agent = match self.agent {
-            Some(agent) => check_agent(agent, &scheme)?,
-            None => own_agent(&scheme, is_local)?,
+            Some(agent) => agent::callers(agent, &scheme, &authority),
+            None => agent::own(&scheme, &authority, is_local),
         };
+        let agent = agent.map_err(refused)?;
         let shared = Shared { agent, scheme, authority, prefix, headers, api_key, sleep: self.sleep };
         Ok(HandingerClient { shared: Arc::new(shared), options: self.options })
     }
@@ -391,77 +387,4 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
 fn printable(text: &str) -> Option<HeaderValue> {
     let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     is_printable.then(|| HeaderValue::from_str(text).ok()).flatten()
-}
-
-/// What of a caller's agent cannot be set for a single request must be such that our requests pass.
-fn check_agent(agent: Agent, scheme: &Scheme) -> Result<Agent, Error> {
-    let config = agent.config();
-    if config.https_only() && *scheme == Scheme::HTTP {
-        return Err(refused("the agent allows https only, and the base URL is http"));
-    }
-    // ureq takes a head that fills the buffer for a broken connection.
-    if config.input_buffer_size() <= LARGEST_HEADERS {
-        return Err(refused("the agent's input buffer must be larger than 64 KiB"));
-    }
-    if config.output_buffer_size() < SMALLEST_OUTPUT_BUFFER {
-        return Err(refused("the agent's output buffer must not be smaller than 16 KiB"));
-    }
-    // ureq panics on these when it connects.
-    if let Some(feature) = missing_feature(config) {
-        return Err(refused(format!("the agent needs the cargo feature `{feature}` of handinger")));
-    }
-    Ok(agent)
-}
-
-/// The feature that an agent's settings need and that this build does not have.
-fn missing_feature(config: &ureq::config::Config) -> Option<&'static str> {
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
-    {
-        use ureq::tls::{RootCerts, TlsProvider};
-
-        let tls = config.tls_config();
-        if tls.provider() == TlsProvider::NativeTls && !cfg!(feature = "native-tls") {
-            return Some("native-tls");
-        }
-        if tls.provider() == TlsProvider::Rustls && !cfg!(feature = "rustls") {
-            return Some("rustls");
-        }
-        if matches!(tls.root_certs(), RootCerts::PlatformVerifier)
-            && tls.provider() == TlsProvider::Rustls
-            && !cfg!(feature = "platform-verifier")
-        {
-            return Some("platform-verifier");
-        }
-    }
-    let proxy = config.proxy().filter(|proxy| !proxy.is_from_env())?;
-    let is_socks = !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
-    (is_socks && !cfg!(feature = "socks-proxy")).then_some("socks-proxy")
-}
-
-/// ureq with its defaults, but for the TLS library and roots that the features select.
-fn own_agent(scheme: &Scheme, is_local: bool) -> Result<Agent, Error> {
-    if *scheme == Scheme::HTTPS && !cfg!(any(feature = "rustls", feature = "native-tls")) {
-        return Err(refused(
-            "an https base URL needs the cargo feature `rustls` or `native-tls` of handinger",
-        ));
-    }
-    let mut config = Agent::config_builder();
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
-    {
-        use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
-
-        let mut tls = TlsConfig::builder();
-        if cfg!(not(feature = "rustls")) {
-            tls = tls.provider(TlsProvider::NativeTls);
-        }
-        if cfg!(feature = "platform-verifier") {
-            tls = tls.root_certs(RootCerts::PlatformVerifier);
-        }
-        config = config.tls_config(tls.build());
-    }
-    if is_local {
-        // The way to this machine is not through another one, and the key would go there unencrypted.
-        config = config.proxy(None);
-    }
-    Ok(connect::agent(config.build()))
 }

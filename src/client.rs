@@ -15,13 +15,12 @@ use ureq::http::uri::{Authority, Scheme};
 use ureq::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use ureq::{Agent, Body, Timeout};
 
+use crate::agent::LARGEST_HEADERS;
 use crate::error::ErrorKind;
 use crate::failure::{Failure, kept};
 use crate::redact::secret_parts;
 use crate::{Error, UpdateWebhook, connect, response, retry};
 
-/// The largest header section of an answer that is read, in bytes.
-pub(crate) const LARGEST_HEADERS: usize = 64 * 1024;
 /// The longest worker id that is sent, in bytes.
 const LONGEST_WORKER_ID: usize = 1024;
 /// Longer timeouts are cut to this: a point in time beyond the clock's reach cannot be computed with.

@@ -255,6 +255,7 @@
 //! WebAssembly (there are no sockets), HTTP/2, and the rest of Handinger's API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod agent;
 mod builder;
 mod client;
 mod connect;

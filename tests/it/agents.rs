@@ -152,28 +152,49 @@ fn an_agent_that_could_not_send_our_requests_is_refused() {
     let tls = |tls: TlsConfig| move |config: Config| config.tls_config(tls.clone());
     let native = TlsConfig::builder().provider(TlsProvider::NativeTls).build();
     let platform = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-    let feature = |name: &str| format!("the agent needs the cargo feature `{name}` of handinger");
-    for (agent, problem, is_refused) in [
+    let needs =
+        |what: &str, feature: &str| format!("{what} needs the cargo feature `{feature}` of handinger");
+    for (base_url, agent, problem, is_refused) in [
         (
+            "http://127.0.0.1:9",
             agent(|config| config.https_only(true)),
             "the agent allows https only, and the base URL is http".into(),
             true,
         ),
         (
+            "http://127.0.0.1:9",
             agent(|config| config.input_buffer_size(64 * 1024)),
             "the agent's input buffer must be larger than 64 KiB".into(),
             true,
         ),
         (
+            "http://127.0.0.1:9",
             agent(|config| config.output_buffer_size(16 * 1024 - 1)),
             "the agent's output buffer must not be smaller than 16 KiB".into(),
             true,
         ),
-        (agent(|config| config.proxy(socks())), feature("socks-proxy"), cfg!(not(feature = "socks-proxy"))),
-        (agent(tls(native)), feature("native-tls"), cfg!(not(feature = "native-tls"))),
-        (agent(tls(platform)), feature("platform-verifier"), cfg!(not(feature = "platform-verifier"))),
+        (
+            "http://127.0.0.1:9",
+            agent(|config| config.proxy(socks())),
+            needs("a SOCKS proxy", "socks-proxy"),
+            cfg!(not(feature = "socks-proxy")),
+        ),
+        (
+            "https://127.0.0.1:9",
+            agent(tls(native.clone())),
+            needs("TLS by the system's library", "native-tls"),
+            cfg!(not(feature = "native-tls")),
+        ),
+        (
+            "https://127.0.0.1:9",
+            agent(tls(platform)),
+            needs("trust in the system's root certificates", "platform-verifier"),
+            cfg!(not(feature = "platform-verifier")),
+        ),
+        // TLS that is not used does not matter.
+        ("http://127.0.0.1:9", agent(tls(native)), String::new(), false),
     ] {
-        let result = builder("http://127.0.0.1:9").agent(agent).build();
+        let result = builder(base_url).agent(agent).build();
         let error = is_refused.then(|| (ErrorKind::InvalidInput, format!("build client: {problem}")));
         assert_eq!(result.err().map(|error| (error.kind(), error.to_string())), error);
     }

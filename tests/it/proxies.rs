@@ -76,8 +76,10 @@ fn child() {
     let Ok(base_url) = env::var(BASE_URL) else { return };
     let millis = env::var(CONNECT_TIMEOUT).map_or(5000, |millis| millis.parse().unwrap());
     let builder = support::builder(base_url).allow_insecure_http(true);
-    let client = builder.connect_timeout(Duration::from_millis(millis)).build().unwrap();
-    eprintln!("{}", regenerate(&client));
+    match builder.connect_timeout(Duration::from_millis(millis)).build() {
+        Ok(client) => eprintln!("{}", regenerate(&client)),
+        Err(error) => eprintln!("{error}"),
+    }
 }
 
 /// What a regenerate gives in a process with these variables in its environment.
@@ -184,4 +186,21 @@ fn a_proxy_that_answers_for_ever_is_left_in_time() {
              no connection to handinger.test within 100ms (3 tries): timeout: connect"
         );
     }
+}
+
+#[test]
+fn a_proxy_of_the_environment_that_this_build_cannot_use_is_not_ignored() {
+    let refused = "build client: a SOCKS proxy needs the cargo feature `socks-proxy` of handinger";
+    for (no_proxy, is_refused) in [("", cfg!(not(feature = "socks-proxy"))), ("handinger.test", false)] {
+        let variables = [("ALL_PROXY", "socks5://127.0.0.1:9"), ("NO_PROXY", no_proxy)];
+        let outcome = outcome("http://handinger.test", &variables);
+        assert_eq!(outcome.contains(refused), is_refused, "NO_PROXY={no_proxy}: {outcome}");
+    }
+}
+
+#[test]
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+fn a_proxy_that_wants_tls_is_refused_without_tls() {
+    let outcome = outcome("http://handinger.test", &[("ALL_PROXY", "https://127.0.0.1:9")]);
+    assert!(outcome.contains("an https proxy needs the cargo feature `rustls` of handinger"), "{outcome}");
 }
