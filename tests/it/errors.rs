@@ -279,6 +279,14 @@ fn there_is_a_cause_where_something_else_failed_below() {
         let expected =
             !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Redirect | ErrorKind::Status);
         assert_eq!(error.source().is_some(), expected, "{words}");
+
+        // Of an I/O error, the error itself, which callers can know.
+        let is_io = words.contains("the connection broke") || words.contains("could not connect");
+        assert_eq!(
+            error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>),
+            is_io,
+            "{words}"
+        );
     }
 }
 

@@ -327,6 +327,7 @@ fn a_delivery_carries_what_the_webhook_says_and_is_in_the_history() {
         assert_eq!(row.error_message.as_deref(), message);
         assert_eq!((&*row.url, &*row.worker_id), (HOOK, "wrk_1"));
         assert!(row.created_at > before && row.created_at <= OffsetDateTime::now_utc(), "{row:?}");
+        assert_eq!(row.created_at.nanosecond() % 1_000_000, 0, "the service's clock counts milliseconds");
         // What comes over the wire is the same, to the last digit of the time.
         assert_eq!(client.list_executions("wrk_1", 1).unwrap().logs.first(), Some(row));
     }

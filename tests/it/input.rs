@@ -314,11 +314,19 @@ fn a_timeout_of_zero_is_refused() {
 fn no_timeout_is_too_long() {
     let server = server();
     let forever = Duration::MAX;
-    let builder = builder(server.base_url()).timeout(forever).connect_timeout(forever).total_timeout(forever);
-    let client = builder.build().unwrap();
-    client.retrieve_webhook("wrk_1").unwrap();
-    client.with_timeout(forever).with_total_timeout(forever).regenerate_token("wrk_1").unwrap();
-    assert_eq!(server.requests().len(), 2);
+    let default = || builder(server.base_url());
+    for builder in [
+        default().timeout(forever),
+        default().connect_timeout(forever),
+        default().total_timeout(forever),
+        default().timeout(forever).connect_timeout(forever).total_timeout(forever),
+    ] {
+        builder.build().unwrap().retrieve_webhook("wrk_1").unwrap();
+    }
+    let client = default().build().unwrap();
+    client.clone().with_timeout(forever).regenerate_token("wrk_1").unwrap();
+    client.with_total_timeout(forever).regenerate_token("wrk_1").unwrap();
+    assert_eq!(server.requests().len(), 6);
 }
 
 #[test]
