@@ -224,14 +224,14 @@ impl FusedIterator for PageIter {}
 /// same moment as the page. Rows that go while `total_count` stays may make it miss as many. Within that:
 ///
 /// - **Memory**: 50 rows, and the ids of the last 5,000 to 10,000 as hashes. A row that comes up again after more than
-///   5,000 others is yielded twice: for that, thousands have to be delivered or removed as fast as it reads.
+///   5,000 others is yielded twice: that takes as many deliveries or removals at one stroke, or as fast as it reads.
 /// - **Requests**: one a page, two more when the total falls, and two more for each page that it then goes back further.
-///   It goes back by 100 pages and by one for each page read, all in all, so that it never makes more than three
-///   requests for each page and 200. Having used them up, in a history that loses rows all the time, it only goes
-///   forward, and may miss what removals then move ahead.
+///   All in all it goes back by no more than 100 pages, and one for each page read: it never makes more than three
+///   requests for each page and 200. When it has used them up, in a history that loses rows all the time, it only goes
+///   forward, and may miss what removals move ahead.
 /// - **Its end**: the last page as the server counts them, an empty page, or 201 further pages in a row without anything
-///   new. So a server that repeats itself cannot hold it; and it ends early if more than 50 executions are delivered
-///   from each request to the next, 201 times.
+///   new. So a server that repeats itself cannot hold it; but neither can it keep up with 50 or more deliveries from
+///   each request to the next, and ends early when that goes on for 201 pages.
 /// - With [`starting_at`](Self::starting_at), what removals move ahead of the first page asked for is not looked for.
 ///
 /// # After an error

@@ -234,6 +234,21 @@ fn a_removal_before_each_request_does_not_end_the_walk() {
 }
 
 #[test]
+fn deliveries_are_outrun_if_they_are_fewer_than_a_page_a_request() {
+    for (delivered, yielded, requests) in [(49, 200, 151), (50, 50, 202)] {
+        let mut history = History::new(200);
+        let outcome = walk(1, |page| {
+            if page > 1 {
+                history.apply(&Event::Deliver(delivered));
+            }
+            Some(history.page(page))
+        });
+        assert_eq!((outcome.yielded.len(), outcome.requests), (yielded, requests));
+        assert_eq!(outcome.repeated(), 0);
+    }
+}
+
+#[test]
 fn pages_that_are_gone_are_not_walked_back_over() {
     let mut history = History::new(5_000);
     let outcome = walk(1, |page| {
