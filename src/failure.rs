@@ -42,6 +42,7 @@ impl Failure {
     /// No connection to `host` within `timeout`, or none at all.
     pub(crate) fn not_sent(error: ureq::Error, host: &str, timeout: Duration) -> Self {
         let error = connect::unmarked(error);
+        let timeout = in_millis(timeout);
         let (kind, problem) = match &error {
             ureq::Error::Timeout(_) => {
                 (ErrorKind::Timeout, format!("no connection to {host} within {timeout:?}"))
@@ -56,6 +57,7 @@ impl Failure {
 
     /// No whole answer; `answer` is what came of it, if a whole head did.
     pub(crate) fn no_answer(answer: Option<Answer>, error: ureq::Error, timeout: Duration) -> Self {
+        let timeout = in_millis(timeout);
         let (reach, kind, problem) = match &error {
             ureq::Error::Timeout(_) => {
                 (Reach::NoAnswer, ErrorKind::Timeout, format!("no whole answer within {timeout:?}"))
@@ -124,6 +126,11 @@ pub(crate) fn kept(answer: Response<Body>, mut body: Vec<u8>) -> Answer {
     body.truncate(response::KEPT_BODY);
     body.shrink_to_fit();
     Answer { status: head.status, headers: head.headers, body, message: None }
+}
+
+/// What is left of a call's time is an odd number; nobody wants to read its nanoseconds.
+fn in_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The error below ours: of an I/O error the error itself, which callers can know, and not ureq's wrapper.
