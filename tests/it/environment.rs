@@ -1,7 +1,7 @@
 //! What is read from the environment, each case in a process of its own.
 //!
-//! A process cannot change its environment without `unsafe`, so each case runs this test binary again, with nothing but
-//! [`child`] to do and the variables set from outside.
+//! A process cannot change its environment without `unsafe`, so each case runs this test binary again, with
+//! nothing but [`child`] to do and the variables set from outside.
 
 use std::env;
 use std::ffi::OsStr;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{Server, answer, client};
 
-/// A page with these executions; the counts are JSON as it stands, since servers may lie in ways that numbers cannot.
+/// A page with these executions. The count is JSON as it stands, since servers may lie in ways that no number can.
 fn page(ids: &str, page_count: &str) -> Vec<u8> {
     let logs: Vec<_> = ids
         .split_whitespace()
