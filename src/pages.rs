@@ -94,7 +94,7 @@ pub struct PageIter {
 }
 
 impl PageIter {
-    /// Starts at another page than the first. Pages are counted from 1; with 0, the first `next()` is an error.
+    /// Starts at another page than the first, or anew. Pages are counted from 1; with 0, the next `next()` is an error.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -107,9 +107,8 @@ impl PageIter {
     /// assert!(pages.next().is_none());
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    pub fn starting_at(mut self, page: u64) -> Self {
-        self.page = page;
-        self
+    pub fn starting_at(self, page: u64) -> Self {
+        Self { page, previous: None, is_over: false, ..self }
     }
 
     /// The page that the next request asks for; after an error, the page that failed, to go on from there:
@@ -125,7 +124,8 @@ impl PageIter {
     /// # fake.fail_next(3, 500);
     /// if let Some(Err(error)) = pages.next() {
     ///     eprintln!("{error}");
-    ///     pages = client.execution_pages("wrk_1").starting_at(pages.next_page());
+    ///     let failed = pages.next_page();
+    ///     pages = pages.starting_at(failed);
     /// }
     /// assert_eq!(pages.next().unwrap()?.page, 2);
     /// # Ok::<(), handinger::Error>(())

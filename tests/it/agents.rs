@@ -8,7 +8,6 @@ use handinger::{ErrorKind, HandingerClient};
 use ureq::config::{ConfigBuilder, RedirectAuthHeaders};
 use ureq::http::Uri;
 use ureq::middleware::MiddlewareNext;
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
@@ -146,58 +145,61 @@ fn a_silent_server_is_given_up_in_time_over_any_agent() {
     }
 }
 
+/// What a client with this agent is refused for, if it is.
+fn refusal(base_url: &str, agent: Agent) -> Option<(ErrorKind, String)> {
+    let error = builder(base_url).agent(agent).build().err()?;
+    Some((error.kind(), error.to_string()))
+}
+
+fn invalid(problem: &str) -> (ErrorKind, String) {
+    (ErrorKind::InvalidInput, format!("build client: {problem}"))
+}
+
 #[test]
 fn an_agent_that_could_not_send_our_requests_is_refused() {
     let socks = || Some(Proxy::new("socks5://127.0.0.1:1080").unwrap());
-    let tls = |tls: TlsConfig| move |config: Config| config.tls_config(tls.clone());
-    let native = TlsConfig::builder().provider(TlsProvider::NativeTls).build();
-    let platform = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-    let needs =
-        |what: &str, feature: &str| format!("{what} needs the cargo feature `{feature}` of handinger");
-    for (base_url, agent, problem, is_refused) in [
+    for (agent, problem) in [
+        (agent(|config| config.https_only(true)), "the agent allows https only, and the base URL is http"),
         (
-            "http://127.0.0.1:9",
-            agent(|config| config.https_only(true)),
-            "the agent allows https only, and the base URL is http".into(),
-            true,
-        ),
-        (
-            "http://127.0.0.1:9",
             agent(|config| config.input_buffer_size(64 * 1024)),
-            "the agent's input buffer must be larger than 64 KiB".into(),
-            true,
+            "the agent's input buffer must be larger than 64 KiB",
         ),
         (
-            "http://127.0.0.1:9",
             agent(|config| config.output_buffer_size(16 * 1024 - 1)),
-            "the agent's output buffer must not be smaller than 16 KiB".into(),
-            true,
+            "the agent's output buffer must not be smaller than 16 KiB",
         ),
+        #[cfg(not(feature = "socks-proxy"))]
         (
-            "http://127.0.0.1:9",
             agent(|config| config.proxy(socks())),
-            needs("a SOCKS proxy", "socks-proxy"),
-            cfg!(not(feature = "socks-proxy")),
+            "a SOCKS proxy needs the cargo feature `socks-proxy` of handinger",
         ),
-        (
-            "https://127.0.0.1:9",
-            agent(tls(native.clone())),
-            needs("TLS by the system's library", "native-tls"),
-            cfg!(not(feature = "native-tls")),
-        ),
-        (
-            "https://127.0.0.1:9",
-            agent(tls(platform)),
-            needs("trust in the system's root certificates", "platform-verifier"),
-            cfg!(not(feature = "platform-verifier")),
-        ),
-        // TLS that is not used does not matter.
-        ("http://127.0.0.1:9", agent(tls(native)), String::new(), false),
     ] {
-        let result = builder(base_url).agent(agent).build();
-        let error = is_refused.then(|| (ErrorKind::InvalidInput, format!("build client: {problem}")));
-        assert_eq!(result.err().map(|error| (error.kind(), error.to_string())), error);
+        assert_eq!(refusal("http://127.0.0.1:9", agent), Some(invalid(problem)));
     }
+    if cfg!(feature = "socks-proxy") {
+        assert_eq!(refusal("http://127.0.0.1:9", agent(|config| config.proxy(socks()))), None);
+    }
+}
+
+#[test]
+#[cfg(feature = "rustls")]
+fn an_agent_with_tls_that_this_build_lacks_is_refused_where_tls_is_used() {
+    use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+
+    let tls = |tls: TlsConfig| agent(move |config| config.tls_config(tls.clone()));
+    let native = || tls(TlsConfig::builder().provider(TlsProvider::NativeTls).build());
+    let platform = || tls(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
+    let https = "https://127.0.0.1:9";
+    if cfg!(not(feature = "native-tls")) {
+        let problem = "TLS by the system's library needs the cargo feature `native-tls` of handinger";
+        assert_eq!(refusal(https, native()), Some(invalid(problem)));
+    }
+    if cfg!(not(feature = "platform-verifier")) {
+        let problem = "trust in the system's root certificates needs the cargo feature `platform-verifier` of handinger";
+        assert_eq!(refusal(https, platform()), Some(invalid(problem)));
+    }
+    assert_eq!(refusal("http://127.0.0.1:9", native()), None);
+    assert_eq!(refusal("http://127.0.0.1:9", platform()), None);
 }
 
 #[test]
