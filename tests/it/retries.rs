@@ -238,6 +238,7 @@ fn a_connection_that_nobody_accepts_is_tried_again_for_all_calls() {
 }
 
 #[test]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 fn a_failed_tls_handshake_is_tried_again_for_all_calls() {
     let closes: Fault = Arc::new(|_| {});
     let resets: Fault = Arc::new(|connection| connection.reset_at_the_end());

@@ -122,6 +122,7 @@ fn a_request_that_nobody_reads_is_given_up_in_time() {
 }
 
 #[test]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 fn a_tls_handshake_in_silence_ends_with_the_shorter_of_the_two_timeouts() {
     let server = Server::start(|_, connection| connection.stay_silent());
     for (timeout, connect_timeout) in [(TIMEOUT, Duration::from_secs(5)), (Duration::from_secs(5), TIMEOUT)] {
