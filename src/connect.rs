@@ -17,6 +17,8 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 use ureq::{Agent, Timeout};
 
+use crate::sparing::Sparing;
+
 /// An agent with ureq's own resolver and connector behind ours.
 pub(crate) fn agent(config: Config) -> Agent {
     Agent::with_parts(config, Connect::default(), Postponed)
@@ -121,6 +123,9 @@ impl Connector for Connect {
         details: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        self.open(details).map_err(|error| ureq::Error::Other(Box::new(NotSent(error))))
+        let transport = self.open(details).map_err(|error| ureq::Error::Other(Box::new(NotSent(error))))?;
+        // Through a proxy a connection lies in another, and only the inner one asks the socket whether it is open.
+        let is_direct = details.config.proxy().is_none();
+        Ok(transport.map(|inner| if is_direct { Box::new(Sparing::new(inner)) } else { inner }))
     }
 }

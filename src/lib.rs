@@ -12,6 +12,7 @@ mod pages;
 mod redact;
 mod response;
 mod retry;
+mod sparing;
 mod token;
 mod types;
 mod walk;
