@@ -292,7 +292,7 @@ impl HandingerClientBuilder {
             )));
         }
         let api_key = self.api_key.trim().to_owned();
-        let headers = headers(&api_key, &self.user_agent, self.headers)?;
+        let headers = headers(&authority, &api_key, &self.user_agent, self.headers)?;
         let agent = match self.agent {
             Some(agent) => agent::callers(agent, &scheme, &authority),
             None => agent::own(&scheme, &authority, is_local),
@@ -354,7 +354,13 @@ fn is_loopback(host: &str) -> bool {
         || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Result<HeaderMap, Error> {
+/// What every request carries, the headers included that ureq would otherwise add to each one anew.
+fn headers(
+    authority: &Authority,
+    api_key: &str,
+    user_agent: &str,
+    custom: Vec<(String, String)>,
+) -> Result<HeaderMap, Error> {
     if api_key.is_empty() {
         return Err(refused("the API key is blank"));
     }
@@ -367,6 +373,10 @@ fn headers(api_key: &str, user_agent: &str, custom: Vec<(String, String)>) -> Re
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::USER_AGENT, user_agent);
+    let host = HeaderValue::from_str(authority.as_str());
+    headers.insert(header::HOST, host.map_err(|_| refused("the base URL's host is not valid"))?);
+    let encoding = if cfg!(feature = "gzip") { "gzip" } else { "identity" };
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     for (name, value) in custom {
         let name = HeaderName::try_from(name).map_err(|_| refused("a header's name is not valid"))?;
         if RESERVED_HEADERS.contains(&name) {

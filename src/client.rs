@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use log::debug;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use ureq::config::AutoHeaderValue;
 use ureq::http::header::{CONTENT_TYPE, HeaderValue};
 use ureq::http::uri::{Authority, Scheme};
 use ureq::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -325,8 +324,7 @@ impl HandingerClient {
             .timeout_per_write(None)
             .http_status_as_error(false)
             .max_redirects(0)
-            .max_response_header_size(LARGEST_HEADERS)
-            .accept_encoding(AutoHeaderValue::Default);
+            .max_response_header_size(LARGEST_HEADERS);
         if !call.method.is_idempotent() {
             // Not on a connection from the pool: the server may be closing it, and then nobody knows what it did.
             config = config.max_idle_age(Duration::ZERO);

@@ -25,6 +25,8 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Timeout};
 
+use crate::sparing::Sparing;
+
 /// An agent with ureq's own resolver and connector behind ours.
 pub(crate) fn agent(config: Config) -> Agent {
     Agent::with_parts(config, Connect::default(), Postponed)
@@ -145,7 +147,10 @@ impl Connector for Connect {
         details: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        self.open(details).map_err(|error| ureq::Error::Other(Box::new(NotSent(error))))
+        let transport = self.open(details).map_err(|error| ureq::Error::Other(Box::new(NotSent(error))))?;
+        // Through a proxy a connection lies in another, and only the inner one asks the socket whether it is open.
+        let is_direct = details.config.proxy().is_none();
+        Ok(transport.map(|inner| if is_direct { Box::new(Sparing::new(inner)) } else { inner }))
     }
 }
 

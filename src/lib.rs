@@ -267,6 +267,7 @@ mod pages;
 mod redact;
 mod response;
 mod retry;
+mod sparing;
 mod token;
 mod types;
 mod walk;

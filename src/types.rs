@@ -434,7 +434,7 @@ pub(crate) fn free_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
         }
 
         fn visit_bytes<E>(self, bytes: &[u8]) -> Result<FreeText, E> {
-            Ok(FreeText(replace_lone_surrogates(bytes)))
+            Ok(FreeText(str::from_utf8(bytes).map_or_else(|_| replace_lone_surrogates(bytes), str::to_owned)))
         }
     }
 
