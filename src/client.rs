@@ -310,12 +310,13 @@ impl HandingerClient {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let agent = &self.shared.agent;
+        let connect_timeout = Some(self.options.connect_timeout.min(timeout));
         let mut config = agent
             .configure_request(request)
             .timeout_global(Some(timeout))
-            .timeout_connect(Some(self.options.connect_timeout.min(timeout)))
+            .timeout_resolve(connect_timeout)
+            .timeout_connect(connect_timeout)
             .timeout_per_call(None)
-            .timeout_resolve(None)
             .timeout_send_request(None)
             .timeout_send_body(None)
             .timeout_recv_response(None)

@@ -19,9 +19,8 @@ use std::time::Instant;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::time::Duration;
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
+    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport, time,
 };
 use ureq::{Agent, Timeout};
 
@@ -29,7 +28,9 @@ use crate::sparing::Sparing;
 
 /// An agent with ureq's own resolver and connector behind ours.
 pub(crate) fn agent(config: Config) -> Agent {
-    Agent::with_parts(config, Connect::default(), Postponed)
+    let connect =
+        Connect { resolver: Box::new(DefaultResolver::default()), connector: DefaultConnector::new() };
+    Agent::with_parts(config, connect, Postponed)
 }
 
 /// Whether the request that failed with `error` certainly did not leave this machine.
@@ -100,14 +101,15 @@ impl Resolver for Postponed {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Connect {
-    resolver: DefaultResolver,
+    resolver: Box<dyn Resolver>,
     connector: DefaultConnector,
 }
 
 impl Connect {
     fn open(&self, details: &ConnectionDetails<'_>) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
+        let deadline = Deadline::of(details);
         // A connection to a proxy comes with the proxy's address, and one through a proxy needs none.
         let addrs = if details.addrs.contains(&PLACEHOLDER) {
             self.resolver.resolve(details.uri, details.config, details.timeout)?
@@ -115,7 +117,6 @@ impl Connect {
             details.addrs.clone()
         };
         let is_open = Arc::new(AtomicBool::new(false));
-        let deadline = Instant::now().checked_add(*details.timeout.after);
         let (connect_to_proxy, is_tunnel) = (details.run_connector.clone(), Arc::clone(&is_open));
         let details = ConnectionDetails {
             uri: details.uri,
@@ -123,9 +124,9 @@ impl Connect {
             config: details.config,
             // All our requests carry timeouts of their own, and nothing else: the TLS set-up of the agent is theirs.
             request_level: false,
-            resolver: &self.resolver,
-            now: details.now,
-            timeout: details.timeout,
+            resolver: &*self.resolver,
+            now: (details.current_time)(),
+            timeout: deadline.limit(details.timeout)?,
             current_time: details.current_time.clone(),
             run_connector: Arc::new(move |details| {
                 let transport = connect_to_proxy(details)?;
@@ -136,6 +137,29 @@ impl Connect {
         let transport = self.connector.connect(&details, None);
         is_open.store(true, Ordering::Relaxed);
         transport
+    }
+}
+
+/// When there must be a connection, if there must.
+#[derive(Clone, Copy, Debug)]
+struct Deadline(Option<Instant>);
+
+impl Deadline {
+    fn of(details: &ConnectionDetails<'_>) -> Self {
+        Self(match details.now {
+            time::Instant::Exact(now) => now.checked_add(*details.timeout.after),
+            _ => None,
+        })
+    }
+
+    /// The timeout, but no longer than until the deadline.
+    fn limit(self, timeout: NextTimeout) -> Result<NextTimeout, ureq::Error> {
+        let Self(Some(deadline)) = self else { return Ok(timeout) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ureq::Error::Timeout(timeout.reason));
+        }
+        Ok(NextTimeout { after: left.min(*timeout.after).into(), ..timeout })
     }
 }
 
@@ -158,7 +182,7 @@ impl Connector for Connect {
 #[derive(Debug)]
 struct ToProxy {
     transport: Box<dyn Transport>,
-    deadline: Option<Instant>,
+    deadline: Deadline,
     is_tunnel: Arc<AtomicBool>,
 }
 
@@ -171,16 +195,9 @@ impl Transport for ToProxy {
         self.transport.transmit_output(amount, timeout)
     }
 
-    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        if let Some(deadline) = self.deadline
-            && !self.is_tunnel.load(Ordering::Relaxed)
-        {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ureq::Error::Timeout(timeout.reason));
-            }
-            timeout.after = Duration::Exact(left.min(*timeout.after));
-        }
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let is_tunnel = self.is_tunnel.load(Ordering::Relaxed);
+        let timeout = if is_tunnel { timeout } else { self.deadline.limit(timeout)? };
         self.transport.await_input(timeout)
     }
 
@@ -190,5 +207,38 @@ impl Transport for ToProxy {
 
     fn is_tls(&self) -> bool {
         self.transport.is_tls()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Slow(SocketAddr);
+
+    impl Resolver for Slow {
+        fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+            sleep(Duration::from_millis(100));
+            let mut addrs = self.empty();
+            addrs.push(self.0);
+            Ok(addrs)
+        }
+    }
+
+    #[test]
+    fn a_lookup_takes_its_time_from_that_of_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let resolver = Box::new(Slow(listener.local_addr().unwrap()));
+        let connect = Connect { resolver, connector: DefaultConnector::new() };
+        let config = Agent::config_builder().proxy(None).timeout_connect(Some(Duration::from_millis(50)));
+        let agent = Agent::with_parts(config.build(), connect, Postponed);
+        let error = agent.get("http://handinger.test").call().unwrap_err();
+        assert!(is_not_sent(&error), "{error:?}");
+        assert!(matches!(unmarked(error), ureq::Error::Timeout(Timeout::Connect)));
     }
 }
