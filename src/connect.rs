@@ -1,12 +1,13 @@
-//! How a connection is opened: ureq's own way, with three differences.
+//! How a connection is opened: ureq's own way, with four differences.
 //!
 //! - ureq looks the host up for every request, on a new thread if there is a timeout, and then mostly takes a
 //!   connection from its pool. Here the [`Postponed`] resolver answers at once with a placeholder, and
 //!   [`Connect`], which ureq calls only when it really opens a connection, does the lookup.
 //! - Whatever fails before there is a connection is marked as [`NotSent`], so that no guess is needed on whether
 //!   the request may have reached the server.
-//! - A proxy has to have answered in time, too. ureq grants it the whole time again for each piece of its
-//!   answer.
+//! - Each step has what is left of the time. ureq grants the whole of it to a lookup and to TCP each, and to a proxy
+//!   for each piece of its answer.
+//! - A connection on which there is something unread below TLS is not used again; see [`Drained`].
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,9 +20,9 @@ use std::time::Instant;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::time::Duration;
+use ureq::unversioned::transport::time::{self, Duration};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
 };
 use ureq::{Agent, Timeout};
 
@@ -29,7 +30,7 @@ use crate::sparing::Sparing;
 
 /// An agent with ureq's own resolver and connector behind ours.
 pub(crate) fn agent(config: Config) -> Agent {
-    Agent::with_parts(config, Connect::default(), Postponed)
+    Agent::with_parts(config, Connect { resolver: DefaultResolver::default(), connector: chain() }, Postponed)
 }
 
 /// Whether the request that failed with `error` certainly did not leave this machine.
@@ -100,13 +101,28 @@ impl Resolver for Postponed {
     }
 }
 
-#[derive(Debug, Default)]
-struct Connect {
-    resolver: DefaultResolver,
-    connector: DefaultConnector,
+/// What [`DefaultConnector`](ureq::unversioned::transport::DefaultConnector) does, with [`Drained`] between TCP (or the
+/// tunnel through a proxy) and TLS. Settings that it would complain of are refused when the client is built.
+fn chain() -> impl Connector {
+    let connector = ();
+    #[cfg(feature = "socks-proxy")]
+    let connector = connector.chain(ureq::unversioned::transport::SocksConnector::default());
+    let connector =
+        connector.chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(Drain);
+    #[cfg(feature = "rustls")]
+    let connector = connector.chain(ureq::unversioned::transport::RustlsConnector::default());
+    #[cfg(feature = "native-tls")]
+    let connector = connector.chain(ureq::unversioned::transport::NativeTlsConnector::default());
+    connector
 }
 
-impl Connect {
+#[derive(Debug)]
+struct Connect<R, C> {
+    resolver: R,
+    connector: C,
+}
+
+impl<R: Resolver, C: Connector> Connect<R, C> {
     fn open(&self, details: &ConnectionDetails<'_>) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
         // A connection to a proxy comes with the proxy's address, and one through a proxy needs none.
         let addrs = if details.addrs.contains(&PLACEHOLDER) {
@@ -114,8 +130,9 @@ impl Connect {
         } else {
             details.addrs.clone()
         };
+        let timeout = left(details)?;
         let is_open = Arc::new(AtomicBool::new(false));
-        let deadline = Instant::now().checked_add(*details.timeout.after);
+        let deadline = Instant::now().checked_add(*timeout.after);
         let (connect_to_proxy, is_tunnel) = (details.run_connector.clone(), Arc::clone(&is_open));
         let details = ConnectionDetails {
             uri: details.uri,
@@ -124,8 +141,8 @@ impl Connect {
             // All our requests carry timeouts of their own, and nothing else: the TLS set-up of the agent is theirs.
             request_level: false,
             resolver: &self.resolver,
-            now: details.now,
-            timeout: details.timeout,
+            now: (details.current_time)(),
+            timeout,
             current_time: details.current_time.clone(),
             run_connector: Arc::new(move |details| {
                 let transport = connect_to_proxy(details)?;
@@ -135,11 +152,20 @@ impl Connect {
         };
         let transport = self.connector.connect(&details, None);
         is_open.store(true, Ordering::Relaxed);
-        transport
+        Ok(transport?.map(|transport| Box::new(transport) as Box<dyn Transport>))
     }
 }
 
-impl Connector for Connect {
+/// What is left of the time to connect.
+fn left(details: &ConnectionDetails<'_>) -> Result<NextTimeout, ureq::Error> {
+    let mut timeout = details.timeout;
+    if let (time::Instant::Exact(start), Duration::Exact(after)) = (details.now, timeout.after) {
+        timeout.after = Duration::Exact(after.saturating_sub(start.elapsed()));
+    }
+    if timeout.after.is_zero() { Err(ureq::Error::Timeout(timeout.reason)) } else { Ok(timeout) }
+}
+
+impl<R: Resolver, C: Connector> Connector for Connect<R, C> {
     type Out = Box<dyn Transport>;
 
     fn connect(
@@ -185,10 +211,56 @@ impl Transport for ToProxy {
     }
 
     fn is_open(&mut self) -> bool {
-        self.transport.is_open()
+        self.transport.buffers().input().is_empty() && self.transport.is_open()
     }
 
     fn is_tls(&self) -> bool {
         self.transport.is_tls()
     }
 }
+
+#[derive(Debug)]
+struct Drain;
+
+impl<In: Transport> Connector<In> for Drain {
+    type Out = Drained<In>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Drained<In>>, ureq::Error> {
+        Ok(chained.map(Drained))
+    }
+}
+
+/// A connection that is not open any more if there is something unread in its buffer, such as a second answer to one
+/// request. ureq looks for that above TLS and in the socket: a record that was received together with the one before
+/// it, and not decrypted yet, would become the answer to the next request.
+#[derive(Debug)]
+struct Drained<T>(T);
+
+impl<T: Transport> Transport for Drained<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.0.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.buffers().input().is_empty() && self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
+    }
+}
+
+#[cfg(test)]
+mod tests;
