@@ -233,9 +233,10 @@ impl HandingerClientBuilder {
     ///
     /// Its connections, transport, resolver, middleware and TLS settings are used. What this crate promises holds
     /// whatever else the agent is set to: statuses, redirects, timeouts and bounds on headers are set for each request.
-    /// Three things are less exact than with the client's own agent: ureq looks the host up for each request, on a
+    /// Four things are less exact than with the client's own agent: ureq looks the host up for each request, on a
     /// thread of its own; an I/O error while connecting, which ureq does not tell from one later, counts as "may have
-    /// been applied"; and a proxy may take the `connect_timeout` anew for each piece of its answer.
+    /// been applied"; a proxy may take the `connect_timeout` anew for each piece of its answer; and of a server that
+    /// sends two answers to one request over TLS, ureq may take the second for the answer to the next request.
     ///
     /// Default: an agent with ureq's defaults: proxies from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`,
     /// `NO_PROXY`), and the root certificates that the [cargo features](crate#cargo-features) select.

@@ -1,12 +1,13 @@
-//! How a connection is opened: ureq's own way, with three differences.
+//! How a connection is opened: ureq's own way, with four differences.
 //!
 //! - ureq looks the host up for every request, on a new thread if there is a timeout, and then mostly takes a
 //!   connection from its pool. Here the [`Postponed`] resolver answers at once with a placeholder, and
 //!   [`Connect`], which ureq calls only when it really opens a connection, does the lookup.
 //! - Whatever fails before there is a connection is marked as [`NotSent`], so that no guess is needed on whether
 //!   the request may have reached the server.
-//! - A proxy has to have answered in time, too. ureq grants it the whole time again for each piece of its
-//!   answer.
+//! - Each step has what is left of the time. ureq grants the whole of it to a lookup and to TCP each, and to a proxy
+//!   for each piece of its answer.
+//! - A connection on which there is something unread below TLS is not used again; see [`Drained`].
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,8 +20,9 @@ use std::time::Instant;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::time::{self, Duration};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport, time,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
 };
 use ureq::{Agent, Timeout};
 
@@ -28,9 +30,7 @@ use crate::sparing::Sparing;
 
 /// An agent with ureq's own resolver and connector behind ours.
 pub(crate) fn agent(config: Config) -> Agent {
-    let connect =
-        Connect { resolver: Box::new(DefaultResolver::default()), connector: DefaultConnector::new() };
-    Agent::with_parts(config, connect, Postponed)
+    Agent::with_parts(config, Connect { resolver: DefaultResolver::default(), connector: chain() }, Postponed)
 }
 
 /// Whether the request that failed with `error` certainly did not leave this machine.
@@ -101,22 +101,38 @@ impl Resolver for Postponed {
     }
 }
 
-#[derive(Debug)]
-struct Connect {
-    resolver: Box<dyn Resolver>,
-    connector: DefaultConnector,
+/// What [`DefaultConnector`](ureq::unversioned::transport::DefaultConnector) does, with [`Drained`] between TCP (or the
+/// tunnel through a proxy) and TLS. Settings that it would complain of are refused when the client is built.
+fn chain() -> impl Connector {
+    let connector = ();
+    #[cfg(feature = "socks-proxy")]
+    let connector = connector.chain(ureq::unversioned::transport::SocksConnector::default());
+    let connector =
+        connector.chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(Drain);
+    #[cfg(feature = "rustls")]
+    let connector = connector.chain(ureq::unversioned::transport::RustlsConnector::default());
+    #[cfg(feature = "native-tls")]
+    let connector = connector.chain(ureq::unversioned::transport::NativeTlsConnector::default());
+    connector
 }
 
-impl Connect {
+#[derive(Debug)]
+struct Connect<R, C> {
+    resolver: R,
+    connector: C,
+}
+
+impl<R: Resolver, C: Connector> Connect<R, C> {
     fn open(&self, details: &ConnectionDetails<'_>) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
-        let deadline = Deadline::of(details);
         // A connection to a proxy comes with the proxy's address, and one through a proxy needs none.
         let addrs = if details.addrs.contains(&PLACEHOLDER) {
             self.resolver.resolve(details.uri, details.config, details.timeout)?
         } else {
             details.addrs.clone()
         };
+        let timeout = left(details)?;
         let is_open = Arc::new(AtomicBool::new(false));
+        let deadline = Instant::now().checked_add(*timeout.after);
         let (connect_to_proxy, is_tunnel) = (details.run_connector.clone(), Arc::clone(&is_open));
         let details = ConnectionDetails {
             uri: details.uri,
@@ -124,9 +140,9 @@ impl Connect {
             config: details.config,
             // All our requests carry timeouts of their own, and nothing else: the TLS set-up of the agent is theirs.
             request_level: false,
-            resolver: &*self.resolver,
+            resolver: &self.resolver,
             now: (details.current_time)(),
-            timeout: deadline.limit(details.timeout)?,
+            timeout,
             current_time: details.current_time.clone(),
             run_connector: Arc::new(move |details| {
                 let transport = connect_to_proxy(details)?;
@@ -136,34 +152,20 @@ impl Connect {
         };
         let transport = self.connector.connect(&details, None);
         is_open.store(true, Ordering::Relaxed);
-        transport
+        Ok(transport?.map(|transport| Box::new(transport) as Box<dyn Transport>))
     }
 }
 
-/// When there must be a connection, if there must.
-#[derive(Clone, Copy, Debug)]
-struct Deadline(Option<Instant>);
-
-impl Deadline {
-    fn of(details: &ConnectionDetails<'_>) -> Self {
-        Self(match details.now {
-            time::Instant::Exact(now) => now.checked_add(*details.timeout.after),
-            _ => None,
-        })
+/// What is left of the time to connect.
+fn left(details: &ConnectionDetails<'_>) -> Result<NextTimeout, ureq::Error> {
+    let mut timeout = details.timeout;
+    if let (time::Instant::Exact(start), Duration::Exact(after)) = (details.now, timeout.after) {
+        timeout.after = Duration::Exact(after.saturating_sub(start.elapsed()));
     }
-
-    /// The timeout, but no longer than until the deadline.
-    fn limit(self, timeout: NextTimeout) -> Result<NextTimeout, ureq::Error> {
-        let Self(Some(deadline)) = self else { return Ok(timeout) };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(ureq::Error::Timeout(timeout.reason));
-        }
-        Ok(NextTimeout { after: left.min(*timeout.after).into(), ..timeout })
-    }
+    if timeout.after.is_zero() { Err(ureq::Error::Timeout(timeout.reason)) } else { Ok(timeout) }
 }
 
-impl Connector for Connect {
+impl<R: Resolver, C: Connector> Connector for Connect<R, C> {
     type Out = Box<dyn Transport>;
 
     fn connect(
@@ -182,7 +184,7 @@ impl Connector for Connect {
 #[derive(Debug)]
 struct ToProxy {
     transport: Box<dyn Transport>,
-    deadline: Deadline,
+    deadline: Option<Instant>,
     is_tunnel: Arc<AtomicBool>,
 }
 
@@ -195,14 +197,21 @@ impl Transport for ToProxy {
         self.transport.transmit_output(amount, timeout)
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let is_tunnel = self.is_tunnel.load(Ordering::Relaxed);
-        let timeout = if is_tunnel { timeout } else { self.deadline.limit(timeout)? };
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if let Some(deadline) = self.deadline
+            && !self.is_tunnel.load(Ordering::Relaxed)
+        {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ureq::Error::Timeout(timeout.reason));
+            }
+            timeout.after = Duration::Exact(left.min(*timeout.after));
+        }
         self.transport.await_input(timeout)
     }
 
     fn is_open(&mut self) -> bool {
-        self.transport.is_open()
+        self.transport.buffers().input().is_empty() && self.transport.is_open()
     }
 
     fn is_tls(&self) -> bool {
@@ -210,35 +219,48 @@ impl Transport for ToProxy {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::thread::sleep;
-    use std::time::Duration;
+#[derive(Debug)]
+struct Drain;
 
-    use super::*;
+impl<In: Transport> Connector<In> for Drain {
+    type Out = Drained<In>;
 
-    #[derive(Debug)]
-    struct Slow(SocketAddr);
-
-    impl Resolver for Slow {
-        fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-            sleep(Duration::from_millis(100));
-            let mut addrs = self.empty();
-            addrs.push(self.0);
-            Ok(addrs)
-        }
-    }
-
-    #[test]
-    fn a_lookup_takes_its_time_from_that_of_the_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let resolver = Box::new(Slow(listener.local_addr().unwrap()));
-        let connect = Connect { resolver, connector: DefaultConnector::new() };
-        let config = Agent::config_builder().proxy(None).timeout_connect(Some(Duration::from_millis(50)));
-        let agent = Agent::with_parts(config.build(), connect, Postponed);
-        let error = agent.get("http://handinger.test").call().unwrap_err();
-        assert!(is_not_sent(&error), "{error:?}");
-        assert!(matches!(unmarked(error), ureq::Error::Timeout(Timeout::Connect)));
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Drained<In>>, ureq::Error> {
+        Ok(chained.map(Drained))
     }
 }
+
+/// A connection that is not open any more if there is something unread in its buffer, such as a second answer to one
+/// request. ureq looks for that above TLS and in the socket: a record that was received together with the one before
+/// it, and not decrypted yet, would become the answer to the next request.
+#[derive(Debug)]
+struct Drained<T>(T);
+
+impl<T: Transport> Transport for Drained<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.0.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.buffers().input().is_empty() && self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! What can only be tested with a resolver or roots that no client of a caller can have.
+
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use super::*;
+
+const LOOKUP: Duration = Duration::from_millis(800);
+
+/// Takes its time, and then always gives the same address.
+#[derive(Debug)]
+struct Slow(SocketAddr);
+
+impl Resolver for Slow {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        thread::sleep(LOOKUP);
+        let mut addrs = self.empty();
+        addrs.push(self.0);
+        Ok(addrs)
+    }
+}
+
+#[test]
+fn a_slow_lookup_leaves_less_time_to_connect() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    // With the queue full, the kernel ignores who knocks.
+    let patience = Duration::from_millis(50);
+    let queue: Vec<_> =
+        std::iter::from_fn(|| TcpStream::connect_timeout(&address, patience).ok()).take(64).collect();
+    assert!(queue.len() < 64, "this kernel's queue has no end");
+
+    let config = Agent::config_builder()
+        .proxy(None)
+        .timeout_global(Some(Duration::from_secs(1)))
+        .timeout_connect(Some(Duration::from_secs(1)))
+        .build();
+    let agent = Agent::with_parts(config, Connect { resolver: Slow(address), connector: chain() }, Postponed);
+    let start = Instant::now();
+    let error = agent.get("http://handinger.test").call().unwrap_err();
+    let elapsed = start.elapsed();
+    assert!(is_not_sent(&error), "{error}");
+    assert!(matches!(unmarked(error), ureq::Error::Timeout(_)));
+    assert!(elapsed >= LOOKUP && elapsed < 2 * LOOKUP, "{elapsed:?}");
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod with_tls {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::atomic::AtomicUsize;
+
+    use rcgen::CertifiedKey;
+    use rustls::crypto::ring;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection};
+    use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+    use super::*;
+    use crate::HandingerClient;
+
+    /// An answer of this length, as one or more records of TLS.
+    fn encrypted(tls: &mut ServerConnection, host: &str, length: usize) -> Vec<u8> {
+        let body = format!(r#"{{"url":"https://{host}/","token":null,"more":"{}"}}"#, "x".repeat(length));
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        tls.writer().write_all((head + &body).as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    const CALLS: usize = 3;
+
+    /// A server that gives each request two answers at once, of these lengths, and how often it has done so.
+    fn server(config: ServerConfig, lengths: [usize; 2]) -> (SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (config, answered) = (Arc::new(config), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&answered);
+        thread::spawn(move || {
+            for stream in listener.incoming().take(CALLS) {
+                let mut stream = stream.unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                let (config, answered) = (Arc::clone(&config), Arc::clone(&counter));
+                thread::spawn(move || {
+                    let mut tls = ServerConnection::new(config).unwrap();
+                    let mut buffer = [0; 4096];
+                    while let Ok(1..) = rustls::Stream::new(&mut tls, &mut stream).read(&mut buffer) {
+                        let first = encrypted(&mut tls, "example.com", lengths[0]);
+                        let second = encrypted(&mut tls, "evil.example", lengths[1]);
+                        let _ = stream.write_all(&[first, second].concat());
+                        answered.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        (address, answered)
+    }
+
+    fn check(provider: TlsProvider, lengths: [usize; 2]) {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let (address, answered) = server(config, lengths);
+
+        let root = Certificate::from_der(cert.der()).to_owned();
+        let tls = TlsConfig::builder().provider(provider).root_certs(RootCerts::new_with_certs(&[root]));
+        let config = Agent::config_builder().proxy(None).tls_config(tls.build()).build();
+        let client = HandingerClient::builder("key")
+            .base_url(format!("https://{address}"))
+            .agent(agent(config))
+            .max_retries(0)
+            .build()
+            .unwrap();
+        for call in 1..=CALLS {
+            let webhook = client.retrieve_webhook("wrk_1").unwrap();
+            assert_eq!(webhook.url.unwrap(), "https://example.com/", "{provider:?} {lengths:?}");
+            // The second answer must have had its chance to arrive before the next call.
+            while answered.load(Ordering::SeqCst) < call {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    #[test]
+    fn the_second_of_two_answers_is_never_the_answer_to_the_next_request() {
+        // In one record that is read at once, in several, and read together with a part of the next.
+        for lengths in [[0, 0], [0, 10_000], [3_000, 3_000], [10_000, 0], [15_000, 15_000]] {
+            #[cfg(feature = "rustls")]
+            check(TlsProvider::Rustls, lengths);
+            #[cfg(feature = "native-tls")]
+            check(TlsProvider::NativeTls, lengths);
+        }
+    }
+}
