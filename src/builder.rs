@@ -281,10 +281,7 @@ impl HandingerClientBuilder {
     /// header or base URL of over 8 KiB, a timeout of zero, and an agent that could not send such requests, or whose
     /// input buffer could not hold the 64 KiB of an answer's largest headers. The key is never repeated in the error.
     pub fn build(self) -> Result<HandingerClient, Error> {
-        let Options { timeout, connect_timeout, total_timeout, .. } = self.options;
-        if [Some(timeout), Some(connect_timeout), total_timeout].contains(&Some(Duration::ZERO)) {
-            return Err(refused("a timeout must be more than zero"));
-        }
+        self.options.check().map_err(refused)?;
         let (scheme, authority, prefix) = parse_base_url(self.base_url.trim())?;
         let is_local = is_loopback(authority.host());
         if scheme == Scheme::HTTP && !is_local && !self.allow_insecure_http {

@@ -36,15 +36,14 @@ const SHOWN_TEXT: usize = 200;
 /// ```
 pub struct Error(Box<Inner>);
 
-/// The parts of an [`Error`], as the client fills them in.
-#[derive(Default)]
+/// The parts of an [`Error`].
 pub(crate) struct Inner {
     pub(crate) kind: ErrorKind,
     /// What was being done: `retrieve webhook of worker wrk_1`.
     pub(crate) action: String,
     /// What happened: `the server answered 404`.
     pub(crate) problem: String,
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<Box<Answer>>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) attempts: u32,
     /// Why a failure that is worth another try did not get one.
@@ -68,11 +67,10 @@ pub(crate) struct Answer {
 /// let error = HandingerClient::new(" ").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// An argument or setting was refused before anything was sent.
-    #[default]
     InvalidInput,
     /// No connection came about: name lookup, TCP, proxy or TLS handshake. Nothing of the request was sent.
     Connect,
@@ -89,13 +87,23 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    pub(crate) fn new(inner: Box<Inner>) -> Self {
-        Self(inner)
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Box::new(inner))
     }
 
     /// A refusal before any I/O.
     pub(crate) fn invalid_input(action: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self(Box::new(Inner { action: action.into(), problem: problem.into(), ..Inner::default() }))
+        Self::new(Inner {
+            kind: ErrorKind::InvalidInput,
+            action: action.into(),
+            problem: problem.into(),
+            answer: None,
+            retry_after: None,
+            attempts: 0,
+            gave_up: None,
+            may_have_been_applied: false,
+            source: None,
+        })
     }
 
     /// What sort of failure it is.
@@ -295,10 +303,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { action, problem, attempts, gave_up, may_have_been_applied, .. } = &*self.0;
-        if !action.is_empty() {
-            write!(f, "{}: ", one_line(action))?;
-        }
-        f.write_str(problem)?;
+        write!(f, "{}: {problem}", one_line(action))?;
         let message = self.message().map(one_line).unwrap_or_default();
         if !message.is_empty() {
             write!(f, ": {message}")?;

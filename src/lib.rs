@@ -237,7 +237,7 @@
 //!
 //! # Logging
 //!
-//! Through the [log](https://docs.rs/log) facade, target `handinger::client`, level DEBUG: a line for each try, with
+//! Through the [log](https://docs.rs/log) facade, target `handinger`, level DEBUG: a line for each try, with
 //! method, path (without the worker's id), status or problem, number of the try and time it took, and a line before each
 //! wait. No line has a key, a token, a worker's id, or the path of a webhook's URL. At TRACE, ureq's own targets
 //! (`ureq`, `ureq_proto`) log what goes over the wire: leave those off where keys must not be logged.
@@ -267,6 +267,7 @@ mod pages;
 mod redact;
 mod response;
 mod retry;
+mod send;
 mod sparing;
 mod token;
 mod types;
