@@ -23,7 +23,9 @@ const SHOWN_TEXT: usize = 200;
 /// | how often it was tried | [`attempts`](Self::attempts) |
 /// | when to come back | [`retry_after`](Self::retry_after) |
 ///
-/// No key, no token and no path or query of a webhook's URL is in `Display`, `Debug` or `source()`. Only
+/// This crate puts no key, no token and no path or query of a webhook's URL into `Display`, `Debug` or `source()`. The
+/// server's own message is repeated there, but without the key, the values of custom headers, and the parts (of 4 bytes
+/// or more) of the URL that was to be set; another secret that a server writes into its message is not recognised.
 /// [`body`](Self::body) and [`header`](Self::header) give out what the server sent as it was.
 ///
 /// ```
@@ -82,7 +84,8 @@ pub enum ErrorKind {
     Redirect,
     /// The server answered with a status that is neither 2xx nor 3xx.
     Status,
-    /// A whole 2xx answer came, but not what the API promises: no JSON, another shape, or over 10 MiB.
+    /// The answer is not what the API promises: a 2xx without JSON or of another shape, a body over 10 MiB, or headers
+    /// over 64 KiB or more than 128.
     Decode,
 }
 
@@ -162,7 +165,7 @@ impl Error {
         self.0.answer.as_ref().map_or(&[], |answer| &answer.body)
     }
 
-    /// A header of the answer, say `x-request-id` for a question to the support. The name's case does not matter;
+    /// A header of the answer, such as `x-request-id`, to quote to support. The name's case does not matter;
     /// `None` if the header is not there or not text.
     ///
     /// ```
