@@ -2,6 +2,7 @@
 
 use std::env::{self, VarError};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -346,9 +347,13 @@ fn parse_base_url(url: &str) -> Result<(Scheme, Authority, String), Error> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
+    // `[127.0.0.1]` is a name for the resolver to look up, and no address: brackets are for IPv6 alone.
+    let address = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse().ok().map(IpAddr::V6),
+        None => host.parse().ok(),
+    };
     host.eq_ignore_ascii_case("localhost")
-        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        || address.is_some_and(|address| address.to_canonical().is_loopback())
 }
 
 /// What every request carries, the headers included that ureq would otherwise add to each one anew.
@@ -383,7 +388,8 @@ fn headers(
             refused(format!("the value of the header {name} has a control or non-ASCII character"))
         })?;
         value.set_sensitive(true);
-        headers.insert(name, value);
+        // Beyond some thousands of headers `insert` panics.
+        headers.try_insert(name, value).map_err(|_| refused("there are too many headers"))?;
     }
     let too_long = headers.iter().find(|(name, value)| name.as_str().len() + value.len() > LONGEST_LINE);
     if let Some((name, _)) = too_long {

@@ -112,7 +112,7 @@
 //! | not sent: name lookup, connecting, TLS handshake | again | again | no |
 //! | 408, 409, 429 | again | again | no |
 //! | 503 with a valid `Retry-After` or `retry-after-ms` | again | again | no |
-//! | any other 5xx | again | error | yes |
+//! | any other 5xx, or a status from 600 up | again | error | yes |
 //! | sent, and then a timeout, a reset, or an answer broken off | again | error | yes |
 //! | an answer of success that does not decode, or is too large | error | error | yes |
 //! | 3xx, any other 4xx | error | error | no |

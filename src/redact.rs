@@ -39,11 +39,13 @@ pub(crate) fn shown_url(url: &str) -> String {
 }
 
 /// The parts of a URL that a message must not repeat.
-pub(crate) fn secret_parts(url: &str) -> [&str; 5] {
+pub(crate) fn secret_parts(url: &str) -> [&str; 6] {
     let Parts { userinfo, rest, .. } = split(url);
+    let userinfo = userinfo.trim_end_matches('@');
+    let (_, password) = userinfo.split_once(':').unwrap_or_default();
     let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    [rest, path, query, fragment, userinfo]
+    [rest, path, query, fragment, userinfo, password]
 }
 
 #[cfg(test)]
@@ -72,8 +74,9 @@ mod tests {
         let text = "no: https://user:pass@example.com/hook/s3cret?key=1234, /hook/s3cret, key=1234";
         assert_eq!(
             redact(text, secret_parts(url)),
-            "no: https://[redacted]example.com[redacted], [redacted], [redacted]"
+            "no: https://[redacted]@example.com[redacted], [redacted], [redacted]"
         );
+        assert_eq!(redact("no user:pass, no pass", secret_parts(url)), "no [redacted], no [redacted]");
         assert_eq!(redact("/ is not a path", secret_parts("https://example.com/")), "/ is not a path");
         let url = "https://example.com/hook#s3cret";
         assert_eq!(

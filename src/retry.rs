@@ -55,7 +55,8 @@ pub(crate) fn judge(method: &Method, outcome: Outcome) -> Verdict {
         Outcome::NoAnswer | Outcome::Unusable => true,
         // A 503 with a time to come back is a refusal at the door (RFC 9110 §15.6.4).
         Outcome::Refused(StatusCode::SERVICE_UNAVAILABLE, wishes) => wishes.wait.is_none(),
-        Outcome::Refused(status, _) => status.is_server_error(),
+        // Statuses that are not defined are those of a server's error (RFC 9110 §15), and 101 says nothing.
+        Outcome::Refused(status, _) => !(status.is_redirection() || status.is_client_error()),
     };
     let repeatable = method.is_idempotent() || !applied_perhaps;
     let worth_it = match outcome {
@@ -63,7 +64,7 @@ pub(crate) fn judge(method: &Method, outcome: Outcome) -> Verdict {
         Outcome::Unusable => false,
         Outcome::Refused(status, wishes) => match wishes.retry {
             Some(wish) => wish && (method.is_idempotent() || !status.is_redirection()),
-            None => matches!(status.as_u16(), 408 | 409 | 429 | 500..=599),
+            None => matches!(status.as_u16(), 408 | 409 | 429 | 500..),
         },
     };
     Verdict { retry: worth_it && repeatable, may_have_been_applied: applied_perhaps && !method.is_safe() }
@@ -161,8 +162,9 @@ mod tests {
             let row = status.to_string();
             let (retries, may_have_been_applied) = match status {
                 200..300 => continue,
+                100..200 => ([false, false], true),
                 408 | 409 | 429 => ([true, true], false),
-                500..600 => ([true, false], true),
+                500.. => ([true, false], true),
                 _ => ([false, false], false),
             };
             let outcome = refused(status, &none);

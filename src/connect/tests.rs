@@ -64,33 +64,37 @@ mod with_tls {
 
     const CALLS: usize = 3;
 
-    /// A server that gives each request two answers at once, of these lengths, and how often it has done so.
-    fn server(config: ServerConfig, lengths: [usize; 2]) -> (SocketAddr, Arc<AtomicUsize>) {
+    /// A server that gives each request answers of these lengths, all at once; how many connections it has had, and how
+    /// many requests it has answered.
+    fn server(config: ServerConfig, lengths: &'static [usize]) -> (SocketAddr, Arc<[AtomicUsize; 2]>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (config, answered) = (Arc::new(config), Arc::new(AtomicUsize::new(0)));
-        let counter = Arc::clone(&answered);
+        let (config, counts) = (Arc::new(config), Arc::<[AtomicUsize; 2]>::default());
+        let counting = Arc::clone(&counts);
         thread::spawn(move || {
             for stream in listener.incoming().take(CALLS) {
                 let mut stream = stream.unwrap();
                 stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-                let (config, answered) = (Arc::clone(&config), Arc::clone(&counter));
+                let (config, counts) = (Arc::clone(&config), Arc::clone(&counting));
+                counts[0].fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
                     let mut tls = ServerConnection::new(config).unwrap();
                     let mut buffer = [0; 4096];
                     while let Ok(1..) = rustls::Stream::new(&mut tls, &mut stream).read(&mut buffer) {
-                        let first = encrypted(&mut tls, "example.com", lengths[0]);
-                        let second = encrypted(&mut tls, "evil.example", lengths[1]);
-                        let _ = stream.write_all(&[first, second].concat());
-                        answered.fetch_add(1, Ordering::SeqCst);
+                        let hosts = ["example.com", "evil.example"];
+                        let answers =
+                            lengths.iter().zip(hosts).map(|(n, host)| encrypted(&mut tls, host, *n));
+                        let _ = stream.write_all(&answers.collect::<Vec<_>>().concat());
+                        counts[1].fetch_add(1, Ordering::SeqCst);
                     }
                 });
             }
         });
-        (address, answered)
+        (address, counts)
     }
 
-    fn check(provider: TlsProvider, lengths: [usize; 2]) {
+    /// Returns how many connections were opened for the calls.
+    fn check(provider: TlsProvider, lengths: &'static [usize]) -> usize {
         let CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
@@ -100,7 +104,7 @@ mod with_tls {
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .unwrap();
-        let (address, answered) = server(config, lengths);
+        let (address, counts) = server(config, lengths);
 
         let root = Certificate::from_der(cert.der()).to_owned();
         let tls = TlsConfig::builder().provider(provider).root_certs(RootCerts::new_with_certs(&[root]));
@@ -115,20 +119,31 @@ mod with_tls {
             let webhook = client.retrieve_webhook("wrk_1").unwrap();
             assert_eq!(webhook.url.unwrap(), "https://example.com/", "{provider:?} {lengths:?}");
             // The second answer must have had its chance to arrive before the next call.
-            while answered.load(Ordering::SeqCst) < call {
+            while counts[1].load(Ordering::SeqCst) < call {
                 thread::sleep(Duration::from_millis(1));
             }
         }
+        counts[0].load(Ordering::SeqCst)
     }
 
     #[test]
     fn the_second_of_two_answers_is_never_the_answer_to_the_next_request() {
         // In one record that is read at once, in several, and read together with a part of the next.
-        for lengths in [[0, 0], [0, 10_000], [3_000, 3_000], [10_000, 0], [15_000, 15_000]] {
+        for lengths in [&[0, 0], &[0, 10_000], &[3_000, 3_000], &[10_000, 0], &[15_000, 15_000]] {
             #[cfg(feature = "rustls")]
-            check(TlsProvider::Rustls, lengths);
+            assert_eq!(check(TlsProvider::Rustls, lengths), CALLS);
             #[cfg(feature = "native-tls")]
-            check(TlsProvider::NativeTls, lengths);
+            assert_eq!(check(TlsProvider::NativeTls, lengths), CALLS);
+        }
+    }
+
+    #[test]
+    fn a_connection_with_one_answer_to_each_request_is_kept() {
+        for lengths in [&[0], &[10_000], &[40_000]] {
+            #[cfg(feature = "rustls")]
+            assert_eq!(check(TlsProvider::Rustls, lengths), 1);
+            #[cfg(feature = "native-tls")]
+            assert_eq!(check(TlsProvider::NativeTls, lengths), 1);
         }
     }
 }

@@ -176,6 +176,9 @@ fn a_header_that_cannot_be_sent_is_refused() {
         let problem = format!("the header {} is set by the client itself", name.to_lowercase());
         assert_not_built(with(name, "1"), &problem);
     }
+    let many =
+        (0..40_000).fold(builder(server.base_url()), |builder, n| builder.header(format!("x-{n}"), "1"));
+    assert_not_built(many, "there are too many headers");
     assert_eq!(server.connections(), 0);
 }
 
@@ -243,6 +246,12 @@ fn plain_http_goes_to_this_machine_only_unless_told_otherwise() {
         "[::]",
         "[::2]",
         "[::ffff:10.0.0.1]",
+        // Names that look like addresses of this machine, and are looked up.
+        "[127.0.0.1]",
+        "[localhost]",
+        "[::1%25lo]",
+        "127.0.0.1.",
+        "2130706433",
     ] {
         let problem = format!(
             "the base URL would send the key unencrypted to {host}; use https, or allow_insecure_http(true)"

@@ -145,6 +145,7 @@ fn an_error_that_echoes_a_secret_is_rid_of_it() {
             format!("Bearer {KEY} with X-Gateway-Key: {HEADER}"),
             format!("cannot reach {URL}, that is {path_and_query}, that is {path}"),
             format!("cannot reach {}", URL.split('#').next().unwrap()),
+            "cannot reach it as us3r:p4ss, nor with p4ss".to_owned(),
         ] {
             // The URL is known to the update alone, and a token to none of the calls.
             let update_alone = echo.contains("reach");
