@@ -71,9 +71,10 @@ fn check_features(config: &Config, scheme: &Scheme, authority: &Authority) -> Re
     } else {
         None
     };
-    missing.map_or(Ok(()), |(what, feature)| {
-        Err(format!("{what} needs the cargo feature `{feature}` of handinger"))
-    })
+    if let Some((what, feature)) = missing {
+        return Err(format!("{what} needs the cargo feature `{feature}` of handinger"));
+    }
+    Ok(())
 }
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]

@@ -214,7 +214,7 @@ impl HandingerClientBuilder {
     /// A header for every request. Of several values for one name, the last counts.
     ///
     /// Not for headers that the client sets itself, such as `Authorization`: those are refused. The value is printable
-    /// ASCII. It is taken for a secret: `Debug` does not show it, and errors do not repeat it.
+    /// ASCII. It is treated as a secret: `Debug` does not show it, and errors do not repeat it.
     ///
     /// Default: none.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -277,15 +277,13 @@ impl HandingerClientBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a key that is blank or has control characters, a base URL that is not http(s) or carries a
-    /// query, `http:` to another machine, `https:` in a build without TLS, a header that is malformed or reserved, a
-    /// header or base URL of over 8 KiB, a timeout of zero, and an agent that could not send such requests, or whose
-    /// input buffer could not hold the 64 KiB of an answer's largest headers. The key is never repeated in the error.
+    /// `InvalidInput` for a key that is blank, a key, user agent or header that is not printable ASCII, a header that is
+    /// malformed or reserved, a base URL that is not http(s) or carries a query, fragment, user or password, `http:` to
+    /// another machine, `https:` in a build without TLS, a header or base URL of over 8 KiB, a timeout of zero, a proxy
+    /// that this build cannot use, and an agent that could not send such requests, or whose input buffer could not hold
+    /// the 64 KiB of an answer's largest headers. The key is never repeated in the error.
     pub fn build(self) -> Result<HandingerClient, Error> {
-        let Options { timeout, connect_timeout, total_timeout, .. } = self.options;
-        if [Some(timeout), Some(connect_timeout), total_timeout].contains(&Some(Duration::ZERO)) {
-            return Err(refused("a timeout must be more than zero"));
-        }
+        self.options.check().map_err(refused)?;
         let (scheme, authority, prefix) = parse_base_url(self.base_url.trim())?;
         let is_local = is_loopback(authority.host());
         if scheme == Scheme::HTTP && !is_local && !self.allow_insecure_http {
@@ -329,12 +327,10 @@ fn parse_base_url(url: &str) -> Result<(Scheme, Authority, String), Error> {
         return Err(refused("the base URL is over 8 KiB"));
     }
     let parts = url.parse::<Uri>().map_err(|_| refused("the base URL is not a URL"))?.into_parts();
-    let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+    let scheme = parts.scheme.filter(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+    let (Some(scheme), Some(authority)) = (scheme, parts.authority) else {
         return Err(refused("the base URL must begin with https://, or http:// for this machine"));
     };
-    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-        return Err(refused("the base URL must begin with https://, or http:// for this machine"));
-    }
     if authority.as_str().contains('@') {
         return Err(refused("the base URL must not carry a user or password"));
     }
@@ -396,7 +392,9 @@ fn headers(
         headers.try_insert(name, value).map_err(|_| refused("there are too many headers"))?;
     }
     let too_long = headers.iter().find(|(name, value)| name.as_str().len() + value.len() > LONGEST_LINE);
-    too_long.map_or(Ok(()), |(name, _)| Err(refused(format!("the header {name} is over 8 KiB"))))?;
+    if let Some((name, _)) = too_long {
+        return Err(refused(format!("the header {name} is over 8 KiB")));
+    }
     Ok(headers)
 }
 

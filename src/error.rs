@@ -23,7 +23,9 @@ const SHOWN_TEXT: usize = 200;
 /// | how often it was tried | [`attempts`](Self::attempts) |
 /// | when to come back | [`retry_after`](Self::retry_after) |
 ///
-/// No key, no token and no path or query of a webhook's URL is in `Display`, `Debug` or `source()`. Only
+/// This crate puts no key, no token and no path or query of a webhook's URL into `Display`, `Debug` or `source()`. The
+/// server's own message is repeated there, but without the key, the values of custom headers, and the parts (of 4 bytes
+/// or more) of the URL that was to be set; another secret that a server writes into its message is not recognised.
 /// [`body`](Self::body) and [`header`](Self::header) give out what the server sent as it was.
 ///
 /// ```
@@ -36,15 +38,14 @@ const SHOWN_TEXT: usize = 200;
 /// ```
 pub struct Error(Box<Inner>);
 
-/// The parts of an [`Error`], as the client fills them in.
-#[derive(Default)]
+/// The parts of an [`Error`].
 pub(crate) struct Inner {
     pub(crate) kind: ErrorKind,
     /// What was being done: `retrieve webhook of worker wrk_1`.
     pub(crate) action: String,
     /// What happened: `the server answered 404`.
     pub(crate) problem: String,
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<Box<Answer>>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) attempts: u32,
     /// Why a failure that is worth another try did not get one.
@@ -68,11 +69,10 @@ pub(crate) struct Answer {
 /// let error = HandingerClient::new(" ").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// An argument or setting was refused before anything was sent.
-    #[default]
     InvalidInput,
     /// No connection came about: name lookup, TCP, proxy or TLS handshake. Nothing of the request was sent.
     Connect,
@@ -84,18 +84,29 @@ pub enum ErrorKind {
     Redirect,
     /// The server answered with a status that is neither 2xx nor 3xx.
     Status,
-    /// A whole 2xx answer came, but not what the API promises: no JSON, another shape, or over 10 MiB.
+    /// The answer is not what the API promises: a 2xx without JSON or of another shape, a body over 10 MiB, or headers
+    /// over 64 KiB or more than 128.
     Decode,
 }
 
 impl Error {
-    pub(crate) fn new(inner: Box<Inner>) -> Self {
-        Self(inner)
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Box::new(inner))
     }
 
     /// A refusal before any I/O.
     pub(crate) fn invalid_input(action: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self(Box::new(Inner { action: action.into(), problem: problem.into(), ..Inner::default() }))
+        Self::new(Inner {
+            kind: ErrorKind::InvalidInput,
+            action: action.into(),
+            problem: problem.into(),
+            answer: None,
+            retry_after: None,
+            attempts: 0,
+            gave_up: None,
+            may_have_been_applied: false,
+            source: None,
+        })
     }
 
     /// What sort of failure it is.
@@ -154,7 +165,7 @@ impl Error {
         self.0.answer.as_ref().map_or(&[], |answer| &answer.body)
     }
 
-    /// A header of the answer, say `x-request-id` for a question to the support. The name's case does not matter;
+    /// A header of the answer, such as `x-request-id`, to quote to support. The name's case does not matter;
     /// `None` if the header is not there or not text.
     ///
     /// ```
@@ -295,10 +306,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { action, problem, attempts, gave_up, may_have_been_applied, .. } = &*self.0;
-        if !action.is_empty() {
-            write!(f, "{}: ", one_line(action))?;
-        }
-        f.write_str(problem)?;
+        write!(f, "{}: {problem}", one_line(action))?;
         let message = self.message().map(one_line).unwrap_or_default();
         if !message.is_empty() {
             write!(f, ": {message}")?;

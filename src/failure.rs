@@ -9,34 +9,24 @@ use ureq::http::Response;
 use ureq::http::header::LOCATION;
 
 use crate::connect;
-use crate::error::{Answer, ErrorKind, Inner, one_line};
+use crate::error::{Answer, ErrorKind, one_line};
 use crate::redact::redact;
 use crate::response::{self, DecodeError};
-use crate::retry::{self, Outcome};
+use crate::retry::{Outcome, Wishes};
 
 pub(crate) struct Failure {
-    reach: Reach,
-    pub(crate) inner: Box<Inner>,
-}
-
-/// [`Outcome`] without the answer, which is in [`Inner`].
-#[derive(Clone, Copy)]
-enum Reach {
-    NotSent,
-    NoAnswer,
-    Refused,
-    Unusable,
+    pub(crate) outcome: Outcome,
+    pub(crate) kind: ErrorKind,
+    pub(crate) problem: String,
+    /// As much of it as came.
+    pub(crate) answer: Option<Box<Answer>>,
+    pub(crate) source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Failure {
-    fn new(
-        reach: Reach,
-        kind: ErrorKind,
-        problem: String,
-        answer: Option<Answer>,
-        source: Option<Box<dyn StdError + Send + Sync>>,
-    ) -> Self {
-        Self { reach, inner: Box::new(Inner { kind, problem, answer, source, ..Inner::default() }) }
+    /// There was no time left to connect to `host`.
+    pub(crate) fn out_of_time(host: &str) -> Self {
+        Self::not_sent(ureq::Error::Timeout(ureq::Timeout::Global), host, Duration::ZERO)
     }
 
     /// No connection to `host` within `timeout`, or none at all.
@@ -52,39 +42,44 @@ impl Failure {
             }
             _ => (ErrorKind::Connect, format!("could not connect to {host}")),
         };
-        Self::new(Reach::NotSent, kind, problem, None, Some(cause(error)))
+        Self { outcome: Outcome::NotSent, kind, problem, answer: None, source: Some(cause(error)) }
     }
 
-    /// No whole answer; `answer` is what came of it, if a whole head did.
+    /// No whole answer within `timeout`, or none at all, or one past our bounds.
     pub(crate) fn no_answer(answer: Option<Answer>, error: ureq::Error, timeout: Duration) -> Self {
         let timeout = in_millis(timeout);
-        let (reach, kind, problem) = match &error {
+        let (outcome, kind, problem) = match &error {
             ureq::Error::Timeout(_) => {
-                (Reach::NoAnswer, ErrorKind::Timeout, format!("no whole answer within {timeout:?}"))
+                (Outcome::NoAnswer, ErrorKind::Timeout, format!("no whole answer within {timeout:?}"))
             }
             ureq::Error::BodyExceedsLimit(_) => {
-                (Reach::Unusable, ErrorKind::Decode, "the answer's body is over 10 MiB".into())
+                (Outcome::Unusable, ErrorKind::Decode, "the answer's body is over 10 MiB".into())
             }
             ureq::Error::LargeResponseHeader(..) => {
-                (Reach::Unusable, ErrorKind::Decode, "the answer's headers are over 64 KiB".into())
+                (Outcome::Unusable, ErrorKind::Decode, "the answer's headers are over 64 KiB".into())
             }
             // Of ureq-proto, whose errors ureq does not re-export.
             ureq::Error::Protocol(error) if error.to_string().ends_with("too many headers") => {
-                (Reach::Unusable, ErrorKind::Decode, "the answer has over 128 headers".into())
+                (Outcome::Unusable, ErrorKind::Decode, "the answer has over 128 headers".into())
             }
-            ureq::Error::Io(_) => (Reach::NoAnswer, ErrorKind::Transport, "the connection broke".into()),
-            _ => (Reach::NoAnswer, ErrorKind::Transport, "the answer is not valid HTTP".into()),
+            ureq::Error::Io(_) => (Outcome::NoAnswer, ErrorKind::Transport, "the connection broke".into()),
+            _ => (Outcome::NoAnswer, ErrorKind::Transport, "the answer is not valid HTTP".into()),
         };
-        Self::new(reach, kind, problem, answer, Some(cause(error)))
+        Self { outcome, kind, problem, answer: answer.map(Box::new), source: Some(cause(error)) }
     }
 
     /// A whole answer of success that does not say what it should.
     pub(crate) fn unusable(answer: Answer, error: DecodeError) -> Self {
-        let problem = "the answer is not what the API promises".into();
-        Self::new(Reach::Unusable, ErrorKind::Decode, problem, Some(answer), Some(Box::new(error)))
+        Self {
+            outcome: Outcome::Unusable,
+            kind: ErrorKind::Decode,
+            problem: "the answer is not what the API promises".into(),
+            answer: Some(Box::new(answer)),
+            source: Some(Box::new(error)),
+        }
     }
 
-    /// An answer without success. Of its body, no more is read than is kept; its message is rid of `secrets`.
+    /// An answer that is not 2xx. Of its body, no more is read than is kept; its message is rid of `secrets`.
     pub(crate) fn refused(mut answer: Response<Body>, secrets: &[&str]) -> Self {
         let body = response::read_beginning(answer.body_mut());
         let message = response::message_in(&body).map(|text| redact(&text, secrets.iter().copied()));
@@ -94,29 +89,22 @@ impl Failure {
             let target = answer.headers.get(LOCATION).map_or("nowhere".into(), |location| {
                 one_line(&redact(&String::from_utf8_lossy(location.as_bytes()), secrets.iter().copied()))
             });
-            (
-                ErrorKind::Redirect,
-                format!("the server redirects ({status}) to {target}, which is not followed"),
-            )
+            let problem = format!("the server redirects ({status}) to {target}, which is not followed");
+            (ErrorKind::Redirect, problem)
         } else {
             (ErrorKind::Status, format!("the server answered {status}"))
         };
-        Self::new(Reach::Refused, kind, problem, Some(answer), None)
+        let wishes = Wishes::of(&answer.headers, OffsetDateTime::now_utc());
+        let outcome = Outcome::Refused(answer.status, wishes);
+        Self { outcome, kind, problem, answer: Some(Box::new(answer)), source: None }
     }
 
-    pub(crate) fn outcome(&self) -> Outcome<'_> {
-        match (self.reach, &self.inner.answer) {
-            (Reach::NotSent, _) => Outcome::NotSent,
-            (Reach::Unusable, _) => Outcome::Unusable,
-            (Reach::Refused, Some(answer)) => Outcome::Refused(answer.status, &answer.headers),
-            (Reach::NoAnswer | Reach::Refused, _) => Outcome::NoAnswer,
+    /// How long the server asks to wait.
+    pub(crate) fn asked_wait(&self) -> Option<Duration> {
+        match self.outcome {
+            Outcome::Refused(_, wishes) => wishes.wait,
+            _ => None,
         }
-    }
-
-    /// How long the answer asks to wait.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        let answer = self.inner.answer.as_ref()?;
-        retry::retry_after(&answer.headers, OffsetDateTime::now_utc())
     }
 }
 

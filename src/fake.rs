@@ -192,12 +192,13 @@ impl FakeHandinger {
         let response_status = response_status.into();
         self.deliver_with(worker_id, |execution| {
             execution.response_status = response_status;
-            execution.error_message = match response_status {
-                Some(200..=299) => return,
-                Some(status) => Some(format!("the endpoint answered {status}")),
-                None => Some("the endpoint could not be reached".into()),
-            };
-            execution.request_status = RequestStatus::Error;
+            if !matches!(response_status, Some(200..=299)) {
+                execution.request_status = RequestStatus::Error;
+                execution.error_message = Some(match response_status {
+                    Some(status) => format!("the endpoint answered {status}"),
+                    None => "the endpoint could not be reached".into(),
+                });
+            }
         })
     }
 

@@ -5,15 +5,8 @@
 //! and removes these webhooks, rotates their tokens, and reads how the deliveries went. It is for scripts, build scripts
 //! and small command-line tools. It is not an official client.
 //!
-//! ```
-//! # let fake = handinger::fake::FakeHandinger::start();
-//! # fake.add_worker("wrk_1");
-//! # let client = fake.client();
-//! # client.update_webhook("wrk_1", "https://example.com/hook")?;
-//! # for n in 0..120 { fake.deliver("wrk_1", if n % 10 == 0 { 503 } else { 200 }); }
-//! # /*
+//! ```no_run
 //! let client = handinger::HandingerClient::from_env()?;
-//! # */
 //!
 //! for execution in client.executions("wrk_1") {
 //!     let execution = execution?;
@@ -86,7 +79,7 @@
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
-//! Who wants the pages as they are uses [`execution_pages`](HandingerClient::execution_pages).
+//! For the pages as they are, use [`execution_pages`](HandingerClient::execution_pages).
 //!
 //! # Verifying a delivery
 //!
@@ -112,7 +105,7 @@
 //! ```
 //!
 //! and for the program there are [`kind`](Error::kind), predicates such as [`is_not_found`](Error::is_not_found), and
-//! what the server said. Before a failure gets that far, it has been tried again where that is safe (RFC 9110 §9.2.2):
+//! what the server said. Before a failure gets that far, the call has been tried again where that is safe (RFC 9110 §9.2.2):
 //!
 //! | what happened | retrieve, list, update, delete | regenerate | a change may have been made |
 //! |---|---|---|---|
@@ -140,7 +133,7 @@
 //! | [`is_rate_limited`](Error::is_rate_limited) | too many requests | come back after [`retry_after`](Error::retry_after) |
 //! | [`ErrorKind::Connect`], [`ErrorKind::Timeout`], [`ErrorKind::Transport`], [`is_server_error`](Error::is_server_error) | it may pass | come back later; see below after a change |
 //! | [`ErrorKind::Redirect`] | the API is elsewhere | set the [`base_url`](HandingerClientBuilder::base_url) that it names, if you trust it |
-//! | [`ErrorKind::Decode`] | something else than the API answered, or the API has changed | look at [`body`](Error::body) |
+//! | [`ErrorKind::Decode`] | something other than the API answered, or the API has changed | look at [`body`](Error::body) |
 //!
 //! If [`may_have_been_applied`](Error::may_have_been_applied) after an update or delete, call it again: the outcome is
 //! the same. After a regenerate, ask [`retrieve_webhook`](HandingerClient::retrieve_webhook) for the token in force and
@@ -152,14 +145,14 @@
 //! [`timeout`](HandingerClientBuilder::timeout) for one try, however slowly its bytes come (60 s);
 //! [`connect_timeout`](HandingerClientBuilder::connect_timeout) for its part before the request is sent (5 s);
 //! [`total_timeout`](HandingerClientBuilder::total_timeout) for a call with all its tries and waits.
-//! An answer is read up to 10 MiB after decompression, its headers up to 64 KiB.
+//! An answer is read up to 10 MiB after decompression, its headers up to 64 KiB and 128 in number.
 //!
 //! # TLS and proxies
 //!
 //! Certificates are checked against Mozilla's roots by rustls, unless [features](#cargo-features) select another
 //! library or the roots of the system. Proxies are taken from the environment: `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`,
 //! and `NO_PROXY` for exceptions. The key goes nowhere else: redirects are not followed, and `http:` is refused except to
-//! this machine. For everything else, hand in an [`agent`](HandingerClientBuilder::agent) of [ureq]:
+//! this machine, unless [`allow_insecure_http`](HandingerClientBuilder::allow_insecure_http) says so. For everything else, hand in an [`agent`](HandingerClientBuilder::agent) of [ureq]:
 //!
 #![cfg_attr(feature = "rustls", doc = "```")]
 #![cfg_attr(not(feature = "rustls"), doc = "```ignore")]
@@ -237,7 +230,7 @@
 //!
 //! # Logging
 //!
-//! Through the [log](https://docs.rs/log) facade, target `handinger::client`, level DEBUG: a line for each try, with
+//! Through the [log](https://docs.rs/log) facade, target `handinger`, level DEBUG: a line for each try, with
 //! method, path (without the worker's id), status or problem, number of the try and time it took, and a line before each
 //! wait. No line has a key, a token, a worker's id, or the path of a webhook's URL. At TRACE, ureq's own targets
 //! (`ureq`, `ureq_proto`) log what goes over the wire: leave those off where keys must not be logged.
@@ -267,6 +260,7 @@ mod pages;
 mod redact;
 mod response;
 mod retry;
+mod send;
 mod sparing;
 mod token;
 mod types;

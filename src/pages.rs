@@ -1,8 +1,6 @@
 //! The delivery history, page by page and execution by execution.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::iter::FusedIterator;
 use std::vec;
 
@@ -35,8 +33,7 @@ impl HandingerClient {
             client: self.clone(),
             worker_id: worker_id.into(),
             page: 1,
-            previous: None,
-            hasher: RandomState::new(),
+            previous: Vec::new(),
             is_over: false,
         }
     }
@@ -87,9 +84,8 @@ pub struct PageIter {
     client: HandingerClient,
     worker_id: String,
     page: u64,
-    /// A hash of the ids on the page before.
-    previous: Option<u64>,
-    hasher: RandomState,
+    /// The ids on the page before.
+    previous: Vec<String>,
     is_over: bool,
 }
 
@@ -108,7 +104,7 @@ impl PageIter {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn starting_at(self, page: u64) -> Self {
-        Self { page, previous: None, is_over: false, ..self }
+        Self { page, previous: Vec::new(), is_over: false, ..self }
     }
 
     /// The page that the next request asks for; after an error, the page that failed, to go on from there:
@@ -134,12 +130,6 @@ impl PageIter {
     pub fn next_page(&self) -> u64 {
         self.page
     }
-
-    fn fingerprint(&self, list: &WebhookExecutionList) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        list.logs.iter().for_each(|row| row.id.hash(&mut hasher));
-        hasher.finish()
-    }
 }
 
 impl Iterator for PageIter {
@@ -155,11 +145,11 @@ impl Iterator for PageIter {
             Ok(list) => list,
             Err(error) => return Some(Err(error)),
         };
-        let fingerprint = Some(self.fingerprint(&list));
-        if list.logs.is_empty() || fingerprint == self.previous {
+        let ids: Vec<_> = list.iter().map(|execution| execution.id.clone()).collect();
+        if ids.is_empty() || ids == self.previous {
             return None;
         }
-        self.previous = fingerprint;
+        self.previous = ids;
         self.is_over = self.page >= list.page_count;
         self.page = self.page.saturating_add(1);
         Some(Ok(list))
@@ -189,11 +179,11 @@ impl FusedIterator for PageIter {}
 /// let all = client.executions("wrk_1").collect::<Result<Vec<_>, _>>()?;
 /// assert_eq!(all.len(), 120);
 ///
-/// // The last one: a single request.
-/// let last = client.executions("wrk_1").next().transpose()?;
-/// assert_eq!(last.as_ref(), all.first());
+/// // The newest: a single request.
+/// let newest = client.executions("wrk_1").next().transpose()?;
+/// assert_eq!(newest.as_ref(), all.first());
 ///
-/// // The last ten.
+/// // The newest ten.
 /// for execution in client.executions("wrk_1").take(10) {
 ///     println!("{}", execution?.created_at);
 /// }
@@ -210,8 +200,9 @@ impl FusedIterator for PageIter {}
 ///
 /// # What it promises
 ///
-/// Each execution that is in the history from the first request to the last is yielded exactly once, and none is yielded
-/// twice, whatever is delivered and removed between any two requests. They come in the server's order, newest first.
+/// Within the bounds below, each execution that is in the history from the first request to the last is yielded exactly
+/// once, and none twice, whatever is delivered and removed between any two requests. They come in the server's order,
+/// newest first.
 /// What comes or goes during the walk may or may not be yielded, and out of turn.
 ///
 /// Rows that new deliveries push onto later pages are known by their ids and dropped. When removals may have pulled

@@ -14,15 +14,31 @@ const LAST_BACKOFF: Duration = Duration::from_secs(8);
 
 /// How far a failed try came.
 #[derive(Clone, Copy)]
-pub(crate) enum Outcome<'a> {
+pub(crate) enum Outcome {
     /// Nothing of the request reached the server.
     NotSent,
     /// The request was sent, or a part of it; no whole answer came back.
     NoAnswer,
-    /// The server answered with something else than success.
-    Refused(StatusCode, &'a HeaderMap),
+    /// The server answered with anything but success.
+    Refused(StatusCode, Wishes),
     /// The server answered with success, but the answer is unusable, and would be so again.
     Unusable,
+}
+
+/// What an answer asks of the client.
+#[derive(Clone, Copy)]
+pub(crate) struct Wishes {
+    /// `x-should-retry`.
+    retry: Option<bool>,
+    /// How long to wait: zero if the time is over, `None` if it is not said in a form that we know.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl Wishes {
+    pub(crate) fn of(headers: &HeaderMap, now: OffsetDateTime) -> Self {
+        let retry = text(headers, "x-should-retry").and_then(|wish| wish.to_ascii_lowercase().parse().ok());
+        Self { retry, wait: retry_after(headers, now) }
+    }
 }
 
 /// What follows from a failed try.
@@ -33,14 +49,12 @@ pub(crate) struct Verdict {
 }
 
 /// The table of the crate's front page, row by row.
-///
-/// `asked` is what [`retry_after`] found in the answer.
-pub(crate) fn judge(method: &Method, outcome: Outcome<'_>, asked: Option<Duration>) -> Verdict {
+pub(crate) fn judge(method: &Method, outcome: Outcome) -> Verdict {
     let applied_perhaps = match outcome {
         Outcome::NotSent => false,
         Outcome::NoAnswer | Outcome::Unusable => true,
         // A 503 with a time to come back is a refusal at the door (RFC 9110 §15.6.4).
-        Outcome::Refused(StatusCode::SERVICE_UNAVAILABLE, _) => asked.is_none(),
+        Outcome::Refused(StatusCode::SERVICE_UNAVAILABLE, wishes) => wishes.wait.is_none(),
         // Statuses that are not defined are those of a server's error (RFC 9110 §15), and 101 says nothing.
         Outcome::Refused(status, _) => !(status.is_redirection() || status.is_client_error()),
     };
@@ -48,7 +62,7 @@ pub(crate) fn judge(method: &Method, outcome: Outcome<'_>, asked: Option<Duratio
     let worth_it = match outcome {
         Outcome::NotSent | Outcome::NoAnswer => true,
         Outcome::Unusable => false,
-        Outcome::Refused(status, headers) => match should_retry(headers) {
+        Outcome::Refused(status, wishes) => match wishes.retry {
             Some(wish) => wish && (method.is_idempotent() || !status.is_redirection()),
             None => matches!(status.as_u16(), 408 | 409 | 429 | 500..),
         },
@@ -56,13 +70,9 @@ pub(crate) fn judge(method: &Method, outcome: Outcome<'_>, asked: Option<Duratio
     Verdict { retry: worth_it && repeatable, may_have_been_applied: applied_perhaps && !method.is_safe() }
 }
 
-fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    headers.get("x-should-retry")?.to_str().ok()?.trim().to_ascii_lowercase().parse().ok()
-}
-
 /// How long to wait before the next try; `None` if the server asks for more than [`LONGEST_WAIT`].
 ///
-/// `asked` is what [`retry_after`] found, `failures` counts the tries so far, from 1, and `jitter` is between 0 and 1.
+/// `asked` is the wish of the server, `failures` counts the tries so far, from 1, and `jitter` is between 0 and 1.
 pub(crate) fn wait(asked: Option<Duration>, failures: u32, jitter: f64) -> Option<Duration> {
     match asked {
         Some(wait) if wait > LONGEST_WAIT => None,
@@ -72,17 +82,18 @@ pub(crate) fn wait(asked: Option<Duration>, failures: u32, jitter: f64) -> Optio
 }
 
 fn backoff(failures: u32, jitter: f64) -> Duration {
-    let doublings = failures.saturating_sub(1).min(8);
-    let longest = (FIRST_BACKOFF * 2_u32.pow(doublings)).min(LAST_BACKOFF);
-    longest.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)
+    let doubled = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+    doubled.min(LAST_BACKOFF).mul_f64(1.0 - jitter / 4.0)
 }
 
-/// How long the server asks to wait: zero if the time is over, `None` if it does not ask in a form that we know.
-pub(crate) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
-    let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
-    let millis = text("retry-after-ms").and_then(decimal).map(|millis| seconds(millis / 1000.0));
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    Some(headers.get(name)?.to_str().ok()?.trim())
+}
+
+fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
+    let millis = text(headers, "retry-after-ms").and_then(decimal).map(|millis| seconds(millis / 1000.0));
     millis.or_else(|| {
-        let value = text("retry-after")?;
+        let value = text(headers, "retry-after")?;
         decimal(value).map(seconds).or_else(|| until(value, now))
     })
 }
@@ -119,21 +130,22 @@ mod tests {
         parsed.collect()
     }
 
+    fn refused(status: u16, headers: &HeaderMap) -> Outcome {
+        let wishes = Wishes::of(headers, OffsetDateTime::UNIX_EPOCH);
+        Outcome::Refused(StatusCode::from_u16(status).unwrap(), wishes)
+    }
+
     /// What GET, PUT and DELETE must agree on, and what POST does: whether each is tried again, and whether a change
     /// may have been made.
     #[track_caller]
-    fn check(outcome: Outcome<'_>, [idempotent, post]: [bool; 2], may_have_been_applied: bool, row: &str) {
-        let asked = match outcome {
-            Outcome::Refused(_, headers) => retry_after(headers, OffsetDateTime::UNIX_EPOCH),
-            _ => None,
-        };
+    fn check(outcome: Outcome, [idempotent, post]: [bool; 2], may_have_been_applied: bool, row: &str) {
         for method in IDEMPOTENT {
             let may_have_been_applied = may_have_been_applied && method != Method::GET;
             let expected = Verdict { retry: idempotent, may_have_been_applied };
-            assert_eq!(judge(&method, outcome, asked), expected, "{method} {row}");
+            assert_eq!(judge(&method, outcome), expected, "{method} {row}");
         }
         let expected = Verdict { retry: post, may_have_been_applied };
-        assert_eq!(judge(&Method::POST, outcome, asked), expected, "POST {row}");
+        assert_eq!(judge(&Method::POST, outcome), expected, "POST {row}");
     }
 
     #[test]
@@ -155,7 +167,7 @@ mod tests {
                 500.. => ([true, false], true),
                 _ => ([false, false], false),
             };
-            let outcome = Outcome::Refused(StatusCode::from_u16(status).unwrap(), &none);
+            let outcome = refused(status, &none);
             check(outcome, retries, may_have_been_applied, &row);
         }
     }
@@ -166,14 +178,14 @@ mod tests {
             [("retry-after", "1"), ("retry-after", "0"), ("retry-after-ms", "1"), ("retry-after", "61")]
         {
             let headers = headers(&[wish]);
-            check(Outcome::Refused(StatusCode::SERVICE_UNAVAILABLE, &headers), [true, true], false, "503");
+            check(refused(503, &headers), [true, true], false, "503");
             for status in [500, 502, 504, 529] {
-                let outcome = Outcome::Refused(StatusCode::from_u16(status).unwrap(), &headers);
+                let outcome = refused(status, &headers);
                 check(outcome, [true, false], true, &format!("{status} {wish:?}"));
             }
         }
         let junk = headers(&[("retry-after", "soon")]);
-        check(Outcome::Refused(StatusCode::SERVICE_UNAVAILABLE, &junk), [true, false], true, "503, junk");
+        check(refused(503, &junk), [true, false], true, "503, junk");
     }
 
     #[test]
@@ -197,12 +209,12 @@ mod tests {
             (500, "tr\u{fc}e", [true, false], true),
         ] {
             let headers = headers(&[("x-should-retry", wish)]);
-            let outcome = Outcome::Refused(StatusCode::from_u16(status).unwrap(), &headers);
+            let outcome = refused(status, &headers);
             check(outcome, retries, may_have_been_applied, &format!("{status}, x-should-retry: {wish}"));
         }
         for (wish, retries) in [("true", [true, true]), ("false", [false, false])] {
             let headers = headers(&[("x-should-retry", wish), ("retry-after", "1")]);
-            check(Outcome::Refused(StatusCode::SERVICE_UNAVAILABLE, &headers), retries, false, wish);
+            check(refused(503, &headers), retries, false, wish);
         }
     }
 

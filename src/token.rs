@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub struct WebhookToken(String);
 
 impl WebhookToken {
-    /// A token from a text that was kept, say in the environment of the program that receives deliveries.
+    /// A token from where it was stored, say the environment of the program that receives deliveries.
     ///
     /// ```
     /// let token = handinger::WebhookToken::new("whk_01HZY31W2SZJ8MJ2FQTR3M1K9D");
@@ -79,17 +79,5 @@ impl Eq for WebhookToken {}
 impl fmt::Debug for WebhookToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WebhookToken([redacted])")
-    }
-}
-
-impl From<String> for WebhookToken {
-    fn from(token: String) -> Self {
-        Self(token)
-    }
-}
-
-impl From<&str> for WebhookToken {
-    fn from(token: &str) -> Self {
-        Self(token.to_owned())
     }
 }

@@ -14,7 +14,7 @@ use crate::redact::{redact, secret_parts, shown_url};
 
 /// The webhook of a worker: where its deliveries go, and the secret that they carry.
 ///
-/// Either both fields are set, or the worker has no webhook and both are `None`.
+/// Handinger sets both or, if the worker has no webhook, neither; one alone is passed on as it came.
 ///
 /// ```
 /// # fn main() -> Result<(), serde_json::Error> {

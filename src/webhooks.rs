@@ -7,13 +7,9 @@ use crate::{Error, HandingerClient, UpdateWebhook, Webhook, WebhookExecutionList
 
 const WEBHOOK: &str = "/webhook";
 
-/// The five calls. Each takes the id of a worker, which must be neither empty nor `.` nor `..`; whatever else is in it
-/// is percent-encoded. Only the creator of a worker may make them (others get 403).
-///
-/// # Errors
-///
-/// All five fail alike: [`ErrorKind`](crate::ErrorKind) lists how, and the table in the [crate's
-/// documentation](crate#errors-and-retries) says what was tried again before.
+/// The five calls. Each takes the id of a worker, which must be neither empty nor `.` nor `..` nor longer than 1 KiB;
+/// whatever is in it is percent-encoded. Only the creator of a worker may make them (others get 403). They fail alike:
+/// the tables in the [crate's documentation](crate#errors-and-retries) say how, and what was tried again before.
 impl HandingerClient {
     /// Retrieves the webhook of a worker; both fields are `None` if it has none.
     ///
@@ -41,7 +37,7 @@ impl HandingerClient {
     /// # Errors
     ///
     /// See [`ErrorKind`](crate::ErrorKind). A blank URL is refused as `InvalidInput`. Tried again after any failure
-    /// that may pass; [`may_have_been_applied`](Error::may_have_been_applied) tells whether the last state is known.
+    /// that may pass; [`may_have_been_applied`](Error::may_have_been_applied) tells whether the change may have been made all the same.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -78,7 +74,7 @@ impl HandingerClient {
     /// # Errors
     ///
     /// See [`ErrorKind`](crate::ErrorKind). Tried again after any failure that may pass;
-    /// [`may_have_been_applied`](Error::may_have_been_applied) tells whether the last state is known.
+    /// [`may_have_been_applied`](Error::may_have_been_applied) tells whether the change may have been made all the same.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
