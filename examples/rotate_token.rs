@@ -39,7 +39,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         client.retrieve_webhook(worker_id)?.token.ok_or("the worker has no webhook, and so no token")?;
     let new = rotate(&client, worker_id, &old)?;
     eprintln!("the token of {worker_id} was replaced; the old one is no longer valid");
-    Ok(common::hand_out(&new)?)
+    Ok(common::hand_out(&new, fake.is_some())?)
 }
 
 fn rotate(

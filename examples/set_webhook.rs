@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let Args { worker_id, url, print_token } = parse_args()?;
-    let (client, _fake) = common::connect(&worker_id)?;
+    let (client, fake) = common::connect(&worker_id)?;
 
     let before = client.retrieve_webhook(&worker_id)?;
     // Setting a URL twice does no harm, so that the client tries again where it can, and so can who called us.
@@ -53,7 +53,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         _ => eprintln!("token   a new one: the endpoint must know it to tell deliveries from forgeries"),
     }
     if let Some(token) = after.token.filter(|_| print_token) {
-        common::hand_out(&token)?;
+        common::hand_out(&token, fake.is_some())?;
     }
     Ok(())
 }

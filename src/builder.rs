@@ -155,7 +155,7 @@ impl HandingerClientBuilder {
         Ok(builder)
     }
 
-    /// Where the API is. May carry a path prefix and a slash at its end; no query, and no user or password.
+    /// Where the API is: `/api/workers/…` is appended. May carry a path prefix and a slash at its end; no query, and no user or password.
     ///
     /// The key is sent there, so `http:` is refused for any host but this machine; see
     /// [`allow_insecure_http`](Self::allow_insecure_http). For this machine, a proxy set in the environment is not
@@ -222,7 +222,7 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// The `User-Agent` of every request.
+    /// The `User-Agent` of every request: printable ASCII.
     ///
     /// Default: `handinger-rust/` and the version of this crate.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
@@ -243,6 +243,8 @@ impl HandingerClientBuilder {
     /// `NO_PROXY`), and the root certificates that the [cargo features](crate#cargo-features) select.
     ///
     /// ```
+    /// use handinger::ureq;
+    ///
     /// let proxy = ureq::Proxy::new("http://proxy.example:3128").expect("a valid URL");
     /// let agent = ureq::Agent::config_builder().proxy(Some(proxy)).build().new_agent();
     /// let client = handinger::HandingerClient::builder("key").agent(agent).build()?;

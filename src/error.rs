@@ -272,7 +272,7 @@ impl Error {
         self.status() == Some(409)
     }
 
-    /// Whether the server answered 422: it understood the request but not the values in it, say a URL without HTTPS.
+    /// Whether the server answered 422: it understood the request, but not the values in it.
     #[must_use]
     pub fn is_unprocessable(&self) -> bool {
         self.status() == Some(422)
@@ -290,7 +290,8 @@ impl Error {
         self.0.answer.as_ref().is_some_and(|answer| answer.status.is_server_error())
     }
 
-    /// Whether time ran out, of a try or of the call as a whole. Short for [`ErrorKind::Timeout`].
+    /// Whether time ran out for the last try: its `timeout`, or what was left of the `total_timeout`. Short for
+    /// [`ErrorKind::Timeout`]. Where there is no time left to wait for another try, the last failure is returned as it is.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout

@@ -26,7 +26,8 @@ const PAGE_SIZE: usize = 50;
 ///
 /// It does what the API's reference says: a token is generated when a URL is first set, kept by later updates, cleared
 /// with the URL, and replaced by a regenerate; a wrong key gets 401, an unknown worker 404; the history is listed
-/// newest first, 50 a page. Any HTTP client can talk to it, in any language. It forgets everything when dropped.
+/// newest first, 50 a page. Any HTTP client can talk to it, in any language. When dropped, it forgets everything and
+/// answers 404 to whatever is asked; its port may go to a later fake of the same process.
 ///
 /// ```
 /// use handinger::fake::FakeHandinger;
@@ -286,7 +287,7 @@ impl FakeHandinger {
     ///
     /// # Panics
     ///
-    /// If the status is not between 100 and 999.
+    /// If the status is not one of a failure, between 300 and 599.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -296,7 +297,8 @@ impl FakeHandinger {
     /// assert!(fake.client().retrieve_webhook("wrk_1").is_ok());
     /// ```
     pub fn fail_next(&self, count: usize, status: u16) {
-        let status = StatusCode::from_u16(status).expect("a status between 100 and 999");
+        assert!((300..600).contains(&status), "{status} is not a status between 300 and 599");
+        let status = StatusCode::from_u16(status).expect("a valid status");
         self.lock().failures.extend(std::iter::repeat_n(status, count));
     }
 
@@ -315,7 +317,8 @@ impl FakeHandinger {
         self.lock().cuts += count;
     }
 
-    /// Holds the next `count` requests back for some time before it does what they ask for and answers.
+    /// Holds the next `count` requests back for some time before it does what they ask for and answers. What a client
+    /// asked that gave up meanwhile is not done; for an answer that comes too late, see [`cut_next`](Self::cut_next).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -355,6 +358,13 @@ impl FakeHandinger {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+}
+
+impl Drop for FakeHandinger {
+    fn drop(&mut self) {
+        // httpmock itself does so only when it needs the server again.
+        self.server.reset();
     }
 }
 

@@ -157,7 +157,8 @@
 #![cfg_attr(feature = "rustls", doc = "```")]
 #![cfg_attr(not(feature = "rustls"), doc = "```ignore")]
 //! use handinger::HandingerClient;
-//! use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+//! use handinger::ureq::{self, tls};
+//! use tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 //!
 //! # fn read(name: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
 //! #     let key = rcgen::KeyPair::generate()?;

@@ -283,7 +283,7 @@ impl Executions {
     /// # fake.deliver("wrk_1", 200);
     /// use std::time::Duration;
     ///
-    /// let an_hour_ago = time::OffsetDateTime::now_utc() - Duration::from_secs(3600);
+    /// let an_hour_ago = handinger::time::OffsetDateTime::now_utc() - Duration::from_secs(3600);
     /// let recent = client.executions("wrk_1").since(an_hour_ago).collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!(recent.len(), 1);
     /// # Ok::<(), handinger::Error>(())

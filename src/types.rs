@@ -73,7 +73,8 @@ impl TryFrom<WebhookFields> for Webhook {
 
 /// What [`update_webhook`](crate::HandingerClient::update_webhook) is to set.
 ///
-/// A `&str` or `String` converts into an update that sets the URL, `None` into one that removes the webhook.
+/// A `&str` or `String` converts into an update that sets the URL, `None` into one that removes the webhook; so an
+/// `Option<String>` does either (an `Option<&str>` needs `.map(String::from)`).
 ///
 /// ```
 /// use handinger::UpdateWebhook;
@@ -192,6 +193,22 @@ pub struct WebhookExecution {
 }
 
 impl WebhookExecution {
+    /// Whether the endpoint took the delivery: the [`request_status`](Self::request_status) is `success`. False for a
+    /// status that this crate does not know.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
+    /// assert!(fake.deliver("wrk_1", 200).unwrap().execution.is_success());
+    /// assert!(!fake.deliver("wrk_1", 503).unwrap().execution.is_success());
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.request_status == RequestStatus::Success
+    }
+
     /// [`duration_ms`](Self::duration_ms) as a [`Duration`].
     #[must_use]
     pub fn duration(&self) -> Duration {

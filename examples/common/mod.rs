@@ -69,8 +69,13 @@ pub(crate) fn help(text: &str) -> ! {
     std::process::exit(0)
 }
 
-/// Prints a token to stdout. Whoever was to keep it may have gone, which is no success then.
-pub(crate) fn hand_out(token: &WebhookToken) -> Result<(), String> {
+/// Prints a token to stdout. Whoever was to keep it may have gone, which is no success then. The token of a
+/// demonstration goes to nobody who might keep it in earnest.
+pub(crate) fn hand_out(token: &WebhookToken, is_demonstration: bool) -> Result<(), String> {
+    if is_demonstration {
+        eprintln!("with a key, the token would stand alone on standard output: {}", token.as_str());
+        return Ok(());
+    }
     say(token.as_str())
         .map_err(|error| format!("the token is in force, but could not be written to stdout: {error}"))
 }

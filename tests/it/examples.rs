@@ -299,7 +299,7 @@ fn rotate_token_prints_the_new_token_alone() {
     assert_ne!(new.as_str(), old);
     assert!(!stderr.contains(new.as_str()) && !stderr.contains(&old), "{stderr}");
 
-    let Printed { code, stdout, .. } = demonstration("rotate_token", &["wrk_1"]);
+    let Printed { code, stdout, stderr } = demonstration("rotate_token", &["wrk_1"]);
     assert_eq!((code, stdout.lines().count()), (Some(0), 1));
 }
 
