@@ -202,7 +202,9 @@ fn an_agent_with_tls_that_this_build_lacks_is_refused_where_tls_is_used() {
     assert_eq!(refusal("http://127.0.0.1:9", platform()), None);
 }
 
+// ureq's default is TLS by rustls.
 #[test]
+#[cfg(feature = "rustls")]
 fn an_agent_for_https_only_is_welcome_where_the_base_url_is_https() {
     let agent = agent(|config| config.https_only(true));
     builder("https://handinger.com").agent(agent).build().unwrap();
