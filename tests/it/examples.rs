@@ -157,10 +157,10 @@ fn a_failure_of_the_service_is_exit_code_1_and_tells_why() {
 }
 
 /// The exit code and stderr, when nobody reads stdout.
-fn run_unread(name: &str, args: &[&str]) -> (Option<i32>, String) {
+fn run_unread(mut command: Command) -> (Option<i32>, String) {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
-    let output = example(name, args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -168,7 +168,7 @@ fn run_unread(name: &str, args: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn nobody_reading_on_is_no_failure() {
     for name in ["quickstart", "delivery_report", "receive_deliveries"] {
-        let (code, stderr) = run_unread(name, &[]);
+        let (code, stderr) = run_unread(example(name, &[]));
         assert_eq!(code, Some(0), "{name}: {stderr}");
         assert!(!stderr.contains("error") && !stderr.contains("panicked"), "{name}: {stderr}");
     }
@@ -179,7 +179,10 @@ fn nobody_reading_on_is_no_failure() {
 fn nobody_taking_a_token_is_a_failure() {
     for (name, args) in [("rotate_token", &["wrk_1"][..]), ("set_webhook", &["--print-token", "wrk_1", URL])]
     {
-        let (code, stderr) = run_unread(name, args);
+        let (fake, ..) = fake_with_webhook();
+        let mut command = example(name, args);
+        command.env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", fake.base_url());
+        let (code, stderr) = run_unread(command);
         assert_eq!(code, Some(1), "{name}: {stderr}");
         assert!(
             stderr.contains("error: the token is in force, but could not be written"),
@@ -298,9 +301,17 @@ fn rotate_token_prints_the_new_token_alone() {
     assert_eq!((code, stdout), (Some(0), format!("{}\n", new.as_str())));
     assert_ne!(new.as_str(), old);
     assert!(!stderr.contains(new.as_str()) && !stderr.contains(&old), "{stderr}");
+}
 
-    let Printed { code, stdout, stderr } = demonstration("rotate_token", &["wrk_1"]);
-    assert_eq!((code, stdout.lines().count()), (Some(0), 1));
+/// As in `rotate_token wrk_1 | a-store`, where somebody forgot to set the key.
+#[test]
+fn the_token_of_a_demonstration_is_not_handed_out() {
+    for (name, args) in [("rotate_token", &["wrk_1"][..]), ("set_webhook", &["--print-token", "wrk_1", URL])]
+    {
+        let Printed { code, stdout, stderr } = demonstration(name, args);
+        assert_eq!((code, stdout.as_str()), (Some(0), ""), "{name}");
+        assert!(stderr.contains("the token would stand alone on standard output: whk_"), "{name}: {stderr}");
+    }
 }
 
 #[test]
