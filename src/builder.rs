@@ -162,6 +162,11 @@ impl HandingerClientBuilder {
     /// used.
     ///
     /// Default: `https://handinger.com`.
+    ///
+    /// ```
+    /// let client = handinger::HandingerClient::builder("key").base_url("https://gateway.example/handinger").build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     pub fn base_url(mut self, base_url: impl Into<String>) -> Self {
         self.base_url = base_url.into();
         self
@@ -170,6 +175,11 @@ impl HandingerClientBuilder {
     /// Whether an `http:` base URL may name another machine. The key and all tokens then travel unencrypted.
     ///
     /// Default: `false`.
+    ///
+    /// ```
+    /// let client = handinger::HandingerClient::builder("key").base_url("http://gateway.internal").allow_insecure_http(true).build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     pub fn allow_insecure_http(mut self, allow: bool) -> Self {
         self.allow_insecure_http = allow;
         self
@@ -179,6 +189,12 @@ impl HandingerClientBuilder {
     /// bytes come. More than zero; more than a year counts as a year.
     ///
     /// Default: 60 s.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let client = handinger::HandingerClient::builder("key").timeout(Duration::from_secs(10)).build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
@@ -188,6 +204,12 @@ impl HandingerClientBuilder {
     /// and the TLS handshake. More than zero.
     ///
     /// Default: 5 s.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let client = handinger::HandingerClient::builder("key").connect_timeout(Duration::from_secs(2)).build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
         self
@@ -198,6 +220,12 @@ impl HandingerClientBuilder {
     ///
     /// Default: `None`, so that a call can take 1 + `max_retries` times the `timeout`, and up to 60 s more between
     /// two tries.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let client = handinger::HandingerClient::builder("key").total_timeout(Duration::from_secs(30)).build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.total_timeout = timeout.into();
         self
@@ -206,6 +234,11 @@ impl HandingerClientBuilder {
     /// How often a failed try is repeated, if it may be; see the [table](crate#errors-and-retries).
     ///
     /// Default: 2, so three tries in all.
+    ///
+    /// ```
+    /// let client = handinger::HandingerClient::builder("key").max_retries(5).build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     pub fn max_retries(mut self, max_retries: u32) -> Self {
         self.options.max_retries = max_retries;
         self
@@ -217,6 +250,11 @@ impl HandingerClientBuilder {
     /// ASCII. It is treated as a secret: `Debug` does not show it, and errors do not repeat it.
     ///
     /// Default: none.
+    ///
+    /// ```
+    /// let client = handinger::HandingerClient::builder("key").header("X-Team", "ops").build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -225,6 +263,11 @@ impl HandingerClientBuilder {
     /// The `User-Agent` of every request: printable ASCII.
     ///
     /// Default: `handinger-rust/` and the version of this crate.
+    ///
+    /// ```
+    /// let client = handinger::HandingerClient::builder("key").user_agent("my-tool/1.0").build()?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
         self
@@ -284,6 +327,11 @@ impl HandingerClientBuilder {
     /// another machine, `https:` in a build without TLS, a header or base URL of over 8 KiB, a timeout of zero, a proxy
     /// that this build cannot use, and an agent that could not send such requests, or whose input buffer could not hold
     /// the 64 KiB of an answer's largest headers. The key is never repeated in the error.
+    ///
+    /// ```
+    /// let error = handinger::HandingerClient::builder("key").base_url("ftp://example.com").build().unwrap_err();
+    /// assert!(error.to_string().starts_with("build client: the base URL must begin with https://"));
+    /// ```
     pub fn build(self) -> Result<HandingerClient, Error> {
         self.options.check().map_err(refused)?;
         let (scheme, authority, prefix) = parse_base_url(self.base_url.trim())?;

@@ -243,48 +243,104 @@ impl Error {
     }
 
     /// Whether the server answered 400: it did not understand the request.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// fake.fail_next(1, 400);
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_bad_request());
+    /// ```
     #[must_use]
     pub fn is_bad_request(&self) -> bool {
         self.status() == Some(400)
     }
 
     /// Whether the server answered 401: the API key is missing, wrong or revoked.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// fake.fail_next(1, 401);
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_unauthorized());
+    /// ```
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         self.status() == Some(401)
     }
 
     /// Whether the server answered 403: only the creator of a worker may see and change its webhook.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// fake.fail_next(1, 403);
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_forbidden());
+    /// ```
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         self.status() == Some(403)
     }
 
     /// Whether the server answered 404: it knows no such worker.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// fake.fail_next(1, 404);
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_not_found());
+    /// ```
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
     }
 
     /// Whether the server answered 409: the request conflicts with another one.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// fake.fail_next(3, 409); // at each of the three tries
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_conflict());
+    /// ```
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(409)
     }
 
     /// Whether the server answered 422: it understood the request, but not the values in it.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// fake.fail_next(1, 422);
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_unprocessable());
+    /// ```
     #[must_use]
     pub fn is_unprocessable(&self) -> bool {
         self.status() == Some(422)
     }
 
     /// Whether the server answered 429: too many requests; see [`retry_after`](Self::retry_after).
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// fake.fail_next(3, 429); // at each of the three tries
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_rate_limited());
+    /// ```
     #[must_use]
     pub fn is_rate_limited(&self) -> bool {
         self.status() == Some(429)
     }
 
     /// Whether the server answered with a 5xx status.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// fake.fail_next(3, 503); // at each of the three tries
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_server_error());
+    /// ```
     #[must_use]
     pub fn is_server_error(&self) -> bool {
         self.0.answer.as_ref().is_some_and(|answer| answer.status.is_server_error())
@@ -292,12 +348,28 @@ impl Error {
 
     /// Whether time ran out for the last try: its `timeout`, or what was left of the `total_timeout`. Short for
     /// [`ErrorKind::Timeout`]. Where there is no time left to wait for another try, the last failure is returned as it is.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// fake.delay_next(1, Duration::from_millis(200));
+    /// let hurried = client.clone().with_timeout(Duration::from_millis(50)).with_max_retries(0);
+    /// assert!(hurried.retrieve_webhook("wrk_1").unwrap_err().is_timeout());
+    /// ```
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
     }
 
     /// Whether no connection came about. Short for [`ErrorKind::Connect`].
+    ///
+    /// ```
+    /// // Nobody listens on this port.
+    /// let builder = handinger::HandingerClient::builder("key").base_url("http://127.0.0.1:9").max_retries(0);
+    /// assert!(builder.build()?.retrieve_webhook("wrk_1").unwrap_err().is_connect());
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.kind() == ErrorKind::Connect

@@ -210,6 +210,15 @@ impl WebhookExecution {
     }
 
     /// [`duration_ms`](Self::duration_ms) as a [`Duration`].
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
+    /// let delivery = fake.deliver_with("wrk_1", |execution| execution.duration_ms = 1500).unwrap();
+    /// assert_eq!(delivery.execution.duration().as_secs_f32(), 1.5);
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     #[must_use]
     pub fn duration(&self) -> Duration {
         Duration::from_millis(self.duration_ms)
@@ -329,6 +338,14 @@ pub struct WebhookExecutionList {
 
 impl WebhookExecutionList {
     /// Iterates over the executions of this page, as `&list` does in a `for` loop.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// let page = fake.client().list_executions("wrk_1", 1)?;
+    /// assert_eq!(page.iter().filter(|execution| !execution.is_success()).count(), 0);
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
     pub fn iter(&self) -> std::slice::Iter<'_, WebhookExecution> {
         self.logs.iter()
     }
