@@ -7,7 +7,7 @@
 //!   the request may have reached the server.
 //! - Each step has what is left of the time. ureq grants the whole of it to a lookup and to TCP each, and to a proxy
 //!   for each piece of its answer.
-//! - A connection on which there is something unread below TLS is not used again; see [`Drained`].
+//! - A connection on which there is something unread below TLS is not used again; see [`Drain`].
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -22,11 +22,11 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::time::{self, Duration};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
+    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
 };
 use ureq::{Agent, Timeout};
 
-use crate::sparing::Sparing;
+use crate::transport::{Drain, Sparing, ToProxy};
 
 /// An agent with ureq's own resolver and connector behind ours.
 pub(crate) fn agent(config: Config) -> Agent {
@@ -101,7 +101,7 @@ impl Resolver for Postponed {
     }
 }
 
-/// What [`DefaultConnector`](ureq::unversioned::transport::DefaultConnector) does, with [`Drained`] between TCP (or the
+/// What [`DefaultConnector`](ureq::unversioned::transport::DefaultConnector) does, with [`Drain`] between TCP (or the
 /// tunnel through a proxy) and TLS. Settings that it would complain of are refused when the client is built.
 fn chain() -> impl Connector {
     let connector = ();
@@ -146,7 +146,7 @@ impl<R: Resolver, C: Connector> Connect<R, C> {
             current_time: details.current_time.clone(),
             run_connector: Arc::new(move |details| {
                 let transport = connect_to_proxy(details)?;
-                Ok(Box::new(ToProxy { transport, deadline, is_tunnel: Arc::clone(&is_tunnel) }))
+                Ok(Box::new(ToProxy::new(transport, deadline, Arc::clone(&is_tunnel))))
             }),
             register_shutdown: details.register_shutdown.clone(),
         };
@@ -177,88 +177,6 @@ impl<R: Resolver, C: Connector> Connector for Connect<R, C> {
         // Through a proxy a connection lies in another, and only the inner one asks the socket whether it is open.
         let is_direct = details.config.proxy().is_none();
         Ok(transport.map(|inner| if is_direct { Box::new(Sparing::new(inner)) } else { inner }))
-    }
-}
-
-/// A connection to a proxy: it has a deadline until it is a tunnel to the target.
-#[derive(Debug)]
-struct ToProxy {
-    transport: Box<dyn Transport>,
-    deadline: Option<Instant>,
-    is_tunnel: Arc<AtomicBool>,
-}
-
-impl Transport for ToProxy {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.transport.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        self.transport.transmit_output(amount, timeout)
-    }
-
-    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        if let Some(deadline) = self.deadline
-            && !self.is_tunnel.load(Ordering::Relaxed)
-        {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ureq::Error::Timeout(timeout.reason));
-            }
-            timeout.after = Duration::Exact(left.min(*timeout.after));
-        }
-        self.transport.await_input(timeout)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.transport.buffers().input().is_empty() && self.transport.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.transport.is_tls()
-    }
-}
-
-#[derive(Debug)]
-struct Drain;
-
-impl<In: Transport> Connector<In> for Drain {
-    type Out = Drained<In>;
-
-    fn connect(
-        &self,
-        _: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<Drained<In>>, ureq::Error> {
-        Ok(chained.map(Drained))
-    }
-}
-
-/// A connection that is not open any more if there is something unread in its buffer, such as a second answer to one
-/// request. ureq looks for that above TLS and in the socket: a record that was received together with the one before
-/// it, and not decrypted yet, would become the answer to the next request.
-#[derive(Debug)]
-struct Drained<T>(T);
-
-impl<T: Transport> Transport for Drained<T> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        self.0.transmit_output(amount, timeout)
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        self.0.await_input(timeout)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.0.buffers().input().is_empty() && self.0.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.0.is_tls()
     }
 }
 

@@ -152,7 +152,8 @@
 //! Certificates are checked against Mozilla's roots by rustls, unless [features](#cargo-features) select another
 //! library or the roots of the system. Proxies are taken from the environment: `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`,
 //! and `NO_PROXY` for exceptions. The key goes nowhere else: redirects are not followed, and `http:` is refused except to
-//! this machine, unless [`allow_insecure_http`](HandingerClientBuilder::allow_insecure_http) says so. For everything else, hand in an [`agent`](HandingerClientBuilder::agent) of [ureq]:
+//! this machine, unless [`allow_insecure_http`](HandingerClientBuilder::allow_insecure_http) says so. For everything
+//! else, hand in an [`agent`](HandingerClientBuilder::agent) of [ureq]:
 //!
 #![cfg_attr(feature = "rustls", doc = "```")]
 #![cfg_attr(not(feature = "rustls"), doc = "```ignore")]
@@ -262,8 +263,8 @@ mod redact;
 mod response;
 mod retry;
 mod send;
-mod sparing;
 mod token;
+mod transport;
 mod types;
 mod walk;
 mod webhooks;
