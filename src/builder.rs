@@ -155,7 +155,8 @@ impl HandingerClientBuilder {
         Ok(builder)
     }
 
-    /// Where the API is: `/api/workers/…` is appended. May carry a path prefix and a slash at its end; no query, and no user or password.
+    /// Where the API is: `/api/workers/…` is appended. May carry a path prefix and a slash at its end; no query, and no
+    /// user or password.
     ///
     /// The key is sent there, so `http:` is refused for any host but this machine; see
     /// [`allow_insecure_http`](Self::allow_insecure_http). For this machine, a proxy set in the environment is not
@@ -177,7 +178,8 @@ impl HandingerClientBuilder {
     /// Default: `false`.
     ///
     /// ```
-    /// let client = handinger::HandingerClient::builder("key").base_url("http://gateway.internal").allow_insecure_http(true).build()?;
+    /// let builder = handinger::HandingerClient::builder("key").base_url("http://gateway.internal");
+    /// let client = builder.allow_insecure_http(true).build()?;
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn allow_insecure_http(mut self, allow: bool) -> Self {

@@ -77,7 +77,7 @@ impl Sending<'_> {
             self.log(format_args!("{} at try {attempts}, after {elapsed:?}", failure.problem));
             let verdict = retry::judge(&call.method, failure.outcome);
             may_have_been_applied |= verdict.may_have_been_applied;
-            if let Next::GiveUp(gave_up) = self.next(verdict.retry, &failure, attempts) {
+            if let Next::GiveUp(gave_up) = self.wait_for_next_try(verdict.retry, &failure, attempts) {
                 return Err(Error::new(Inner {
                     kind: failure.kind,
                     action: call.description(),
@@ -97,8 +97,8 @@ impl Sending<'_> {
         debug!(target: "handinger", "{} {}: {what}", self.call.method, self.call.shape());
     }
 
-    /// Waits for the time of the next try, if there is to be one.
-    fn next(&self, retry: bool, failure: &Failure, attempts: u32) -> Next {
+    /// Returns when it is time for the next try, if there is to be one.
+    fn wait_for_next_try(&self, retry: bool, failure: &Failure, attempts: u32) -> Next {
         if !retry || attempts > self.client.options.max_retries {
             // That time was short is plain only if it was not the time of the whole call.
             let is_timeout = failure.kind == ErrorKind::Timeout;
