@@ -2,6 +2,7 @@
 
 use ureq::http::Method;
 
+use crate::agent::LONGEST_LINE;
 use crate::client::Call;
 use crate::{Error, HandingerClient, UpdateWebhook, Webhook, WebhookExecutionList};
 
@@ -36,7 +37,7 @@ impl HandingerClient {
     ///
     /// # Errors
     ///
-    /// See [`ErrorKind`](crate::ErrorKind). A blank URL is refused as `InvalidInput`. Tried again after any failure
+    /// See [`ErrorKind`](crate::ErrorKind). A URL that is blank or over 8 KiB is refused as `InvalidInput`. Tried again after any failure
     /// that may pass; [`may_have_been_applied`](Error::may_have_been_applied) tells whether the change may have been made all the same.
     ///
     /// ```
@@ -57,13 +58,7 @@ impl HandingerClient {
     ) -> Result<Webhook, Error> {
         let update = update.into();
         let action = "update webhook";
-        if update.url.as_deref().is_some_and(|url| url.trim().is_empty()) {
-            // A service might take it for "no URL", and remove the webhook and its token.
-            return Err(Error::invalid_input(
-                action,
-                "the URL must not be blank; UpdateWebhook::clear() removes it",
-            ));
-        }
+        check(&update).map_err(|problem| Error::invalid_input(action, problem))?;
         let call = Call::new(Method::PUT, action, worker_id, WEBHOOK);
         self.send(&Call { update: Some(&update), ..call })
     }
@@ -145,5 +140,17 @@ impl HandingerClient {
         }
         let call = Call::new(Method::GET, action, worker_id, "/webhook/executions");
         self.send(&Call { page: Some(page), ..call })
+    }
+}
+
+fn check(update: &UpdateWebhook) -> Result<(), &'static str> {
+    match update.url.as_deref() {
+        // A service might take it for "no URL", and remove the webhook and its token.
+        Some(url) if url.trim().is_empty() => {
+            Err("the URL must not be blank; UpdateWebhook::clear() removes it")
+        }
+        // What the system's buffers cannot hold is sent piece by piece, and ureq grants each piece the whole timeout.
+        Some(url) if url.len() > LONGEST_LINE => Err("the URL is over 8 KiB"),
+        _ => Ok(()),
     }
 }

@@ -303,6 +303,15 @@ fn a_blank_url_does_not_clear_the_webhook() {
 }
 
 #[test]
+fn a_url_that_would_be_sent_in_pieces_is_refused() {
+    let server = server();
+    let url = format!("https://example.com/{}", "x".repeat(8 * 1024 - 20 + 1));
+    let error = client(server.base_url()).update_webhook("wrk_1", url).unwrap_err();
+    assert_refused(&error, "update webhook: the URL is over 8 KiB");
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
 fn a_timeout_of_zero_is_refused() {
     let server = server();
     let zero = Duration::ZERO;

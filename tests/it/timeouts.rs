@@ -112,11 +112,11 @@ fn a_slow_body_of_a_refusal_is_not_waited_for_longer_and_does_not_hide_the_statu
 
 #[test]
 fn a_request_that_nobody_reads_is_given_up_in_time() {
-    // The kernel takes the connection and what it has room for; nobody else does.
+    // The kernel takes the connection and the request; nobody else does.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = hurried(format!("http://{}", listener.local_addr().unwrap()));
-    let too_much_for_the_kernel = format!("https://example.com/{}", "x".repeat(16 << 20));
-    let error = timed(TIMEOUT, || client.update_webhook("wrk_1", too_much_for_the_kernel));
+    let longest = format!("https://example.com/{}", "x".repeat(8 * 1024 - 20));
+    let error = timed(TIMEOUT, || client.update_webhook("wrk_1", longest));
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert!(error.may_have_been_applied());
 }
