@@ -15,18 +15,16 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::time::{self, Duration};
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
+    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport, time,
 };
 use ureq::{Agent, Timeout};
 
-use crate::transport::{Drain, Sparing, ToProxy};
+use crate::transport::{Drain, Sparing, ToProxy, until};
 
 /// An agent with ureq's own resolver and connector behind ours.
 pub(crate) fn agent(config: Config) -> Agent {
@@ -124,15 +122,18 @@ struct Connect<R, C> {
 
 impl<R: Resolver, C: Connector> Connect<R, C> {
     fn open(&self, details: &ConnectionDetails<'_>) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
+        let deadline = match details.now {
+            time::Instant::Exact(start) => start.checked_add(*details.timeout.after),
+            _ => None,
+        };
         // A connection to a proxy comes with the proxy's address, and one through a proxy needs none.
         let addrs = if details.addrs.contains(&PLACEHOLDER) {
             self.resolver.resolve(details.uri, details.config, details.timeout)?
         } else {
             details.addrs.clone()
         };
-        let timeout = left(details)?;
+        let timeout = until(deadline, details.timeout)?;
         let is_open = Arc::new(AtomicBool::new(false));
-        let deadline = Instant::now().checked_add(*timeout.after);
         let (connect_to_proxy, is_tunnel) = (details.run_connector.clone(), Arc::clone(&is_open));
         let details = ConnectionDetails {
             uri: details.uri,
@@ -154,15 +155,6 @@ impl<R: Resolver, C: Connector> Connect<R, C> {
         is_open.store(true, Ordering::Relaxed);
         Ok(transport?.map(|transport| Box::new(transport) as Box<dyn Transport>))
     }
-}
-
-/// What is left of the time to connect.
-fn left(details: &ConnectionDetails<'_>) -> Result<NextTimeout, ureq::Error> {
-    let mut timeout = details.timeout;
-    if let (time::Instant::Exact(start), Duration::Exact(after)) = (details.now, timeout.after) {
-        timeout.after = Duration::Exact(after.saturating_sub(start.elapsed()));
-    }
-    if timeout.after.is_zero() { Err(ureq::Error::Timeout(timeout.reason)) } else { Ok(timeout) }
 }
 
 impl<R: Resolver, C: Connector> Connector for Connect<R, C> {

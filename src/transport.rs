@@ -58,6 +58,16 @@ fn whole_millis(timeout: NextTimeout) -> NextTimeout {
     NextTimeout { after: (millis + Duration::from_millis(1)).into(), ..timeout }
 }
 
+/// The timeout, but no longer than until the deadline.
+pub(crate) fn until(deadline: Option<Instant>, timeout: NextTimeout) -> Result<NextTimeout, Error> {
+    let Some(deadline) = deadline else { return Ok(timeout) };
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(Error::Timeout(timeout.reason));
+    }
+    Ok(NextTimeout { after: left.min(*timeout.after).into(), ..timeout })
+}
+
 /// A connection to a proxy: it has a deadline until it is a tunnel to the target.
 #[derive(Debug)]
 pub(crate) struct ToProxy {
@@ -85,16 +95,9 @@ impl Transport for ToProxy {
         self.transport.transmit_output(amount, timeout)
     }
 
-    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
-        if let Some(deadline) = self.deadline
-            && !self.is_tunnel.load(Ordering::Relaxed)
-        {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Error::Timeout(timeout.reason));
-            }
-            timeout.after = left.min(*timeout.after).into();
-        }
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let is_tunnel = self.is_tunnel.load(Ordering::Relaxed);
+        let timeout = if is_tunnel { timeout } else { until(self.deadline, timeout)? };
         self.transport.await_input(timeout)
     }
 
