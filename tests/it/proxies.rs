@@ -177,6 +177,10 @@ fn a_proxy_that_answers_for_ever_is_left_in_time() {
                     break;
                 }
             }
+            if drips {
+                // Who has waited until now gets a connection, and another outcome.
+                connection.send("\r\n\r\n");
+            }
             connection.request();
         });
         let variables = [("ALL_PROXY", &*proxy.base_url()), (CONNECT_TIMEOUT, "100")];
