@@ -1,28 +1,29 @@
-//! The client and its options, and what a call is.
+//! The client: the five endpoints, and the options of one call.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
-use ureq::Agent;
-use ureq::http::uri::{Authority, Scheme};
-use ureq::http::{HeaderMap, Method};
+use percent_encoding::{PercentEncode, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 
-use crate::UpdateWebhook;
+use crate::error::Error;
+use crate::http::{Http, MAX_LINE, MAX_WORKER_ID, Method, Options, Request, in_words};
+use crate::lenient::from_json;
+use crate::redact::{COMPONENT, secret_parts};
+use crate::types::{UpdateWebhook, Webhook, WebhookExecutionList};
 
-/// The unreserved characters of RFC 3986 §2.3 stand for themselves in a path segment; all others are encoded.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const WEBHOOK: &str = "/api/workers/{workerId}/webhook";
+const REGENERATE_TOKEN: &str = "/api/workers/{workerId}/webhook/regenerate-token";
+const EXECUTIONS: &str = "/api/workers/{workerId}/webhook/executions";
 
 /// A client of the worker-webhook API.
 ///
-/// Made by [`new`](Self::new), [`from_env`](Self::from_env) or a [`builder`](Self::builder). A clone is cheap, shares the
-/// connections, and can have options of its own: see [`with_timeout`](Self::with_timeout) and its like.
+/// Created by [`new`](Self::new), [`from_env`](Self::from_env) or a [`builder`](Self::builder). A clone is cheap and shares
+/// the connections. `Debug` prints no key and no headers.
 ///
-/// Every call blocks the calling thread until it is done or has failed for good. The client starts no runtime; it can
-/// be used from several threads at once, and each call runs on the thread that made it. A connection is kept for the next
-/// call for 15 s, or as long as an [`agent`](crate::HandingerClientBuilder::agent) of your own says. `Debug` prints no key
-/// and no headers.
+/// Every call blocks the calling thread until it has succeeded or failed for good. The client starts no runtime, can be
+/// used from several threads at once, and sends each request from the thread that called.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -32,124 +33,365 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// println!("{:?}", webhook.url);
 /// # Ok::<(), handinger::Error>(())
 /// ```
+///
+/// # Connections
+///
+/// A connection is kept for the next read ([`retrieve_webhook`](Self::retrieve_webhook),
+/// [`list_executions`](Self::list_executions) and the iterators) for 15 s, or as long as an
+/// [`agent`](crate::HandingerClientBuilder::agent) of your own says. Calls that change something open a new one.
+///
+/// In HTTP/1.1 a response is matched to its request by its order on the connection alone (RFC 9112 §9.3). A server or
+/// proxy that sends a second, stray response to one request can therefore make the next read on that connection return
+/// it. The client closes a connection on which something has arrived unasked, but not what is still on its way. Where that
+/// matters more than speed, see [`reuse_connections`](crate::HandingerClientBuilder::reuse_connections).
+///
+/// After a `fork`, use the client in one of the two processes only: they share its connections, and each would receive
+/// responses to requests of the other.
 #[derive(Clone)]
 pub struct HandingerClient {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) options: Options,
+    http: Arc<Http>,
+    options: Options,
 }
 
-/// What all clones of a client have in common.
-pub(crate) struct Shared {
-    pub(crate) agent: Agent,
-    pub(crate) scheme: Scheme,
-    pub(crate) authority: Authority,
-    /// The path of the base URL, without a slash at its end.
-    pub(crate) prefix: String,
-    pub(crate) headers: HeaderMap,
-    /// Kept to be kept out of messages.
-    pub(crate) api_key: String,
-    pub(crate) sleep: Box<dyn Fn(Duration) + Send + Sync>,
-}
-
-/// What each clone can have for itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
-    pub(crate) timeout: Duration,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) total_timeout: Option<Duration>,
-    pub(crate) max_retries: u32,
-}
-
-/// One call of the API, as the endpoints describe it.
-pub(crate) struct Call<'a> {
-    pub(crate) method: Method,
-    /// In the imperative: `retrieve webhook`.
-    pub(crate) action: &'static str,
-    pub(crate) worker_id: &'a str,
-    /// What follows the worker's id in the path.
-    pub(crate) path: &'static str,
-    pub(crate) page: Option<u64>,
-    pub(crate) update: Option<&'a UpdateWebhook>,
-}
-
-impl<'a> Call<'a> {
-    pub(crate) fn new(method: Method, action: &'static str, worker_id: &'a str, path: &'static str) -> Self {
-        Self { method, action, worker_id, path, page: None, update: None }
-    }
-
-    /// The worker's id as one segment of a path.
-    pub(crate) fn segment(&self) -> PercentEncode<'_> {
-        utf8_percent_encode(self.worker_id, SEGMENT)
-    }
-
-    /// The path as it may be logged: without the worker's id.
-    pub(crate) fn shape(&self) -> String {
-        format!("/api/workers/{{workerId}}{}", self.path)
-    }
-
-    pub(crate) fn description(&self) -> String {
-        let page = self.page.map_or(String::new(), |page| format!(", page {page}"));
-        format!("{} of worker {}{page}", self.action, self.segment())
-    }
-}
-
+/// The five calls. Each takes the id of a worker, which must be neither empty nor `.` nor `..` nor longer than 1 KiB;
+/// whatever is in it is percent-encoded. Only the creator of a worker may make them (others get 403). [`Error`] documents
+/// how they fail, what has been retried by then, and what to do.
 impl HandingerClient {
-    /// The same client with another `timeout`: how long one try may take, from connecting to the end of the body.
-    /// At most a year; zero is refused by the next call.
+    /// Returns the webhook of a worker; both fields are `None` if it has none.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`](Error#what-to-do). Any transient failure is retried.
     ///
     /// ```
-    /// # let client = handinger::HandingerClient::new("key")?;
-    /// let patient = client.clone().with_timeout(std::time::Duration::from_secs(300));
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// let webhook = client.retrieve_webhook("wrk_1")?;
+    /// assert_eq!(webhook.url, None);
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    #[must_use]
-    pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = timeout;
-        self
+    pub fn retrieve_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
+        self.call(&Call::new("retrieve webhook", Method::GET, WEBHOOK, worker_id))
     }
 
-    /// The same client with another `total_timeout`: how long a call may take with all its tries and waits. `None`
-    /// for no bound but that of the single tries; zero is refused by the next call.
+    /// Sets, replaces or removes the webhook's URL, and returns the webhook.
+    ///
+    /// The first URL brings a new token with it; later ones keep it. [`UpdateWebhook::clear()`] removes URL and token, as
+    /// [`delete_webhook`](Self::delete_webhook) does.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`](Error#what-to-do). A URL that is blank or over 8 KiB is `InvalidInput`. Any transient failure is
+    /// retried; [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been applied
+    /// all the same.
     ///
     /// ```
-    /// # let client = handinger::HandingerClient::new("key")?;
-    /// let hurried = client.clone().with_total_timeout(std::time::Duration::from_secs(2));
+    /// use handinger::UpdateWebhook;
+    ///
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// let webhook = client.update_webhook("wrk_1", "https://example.com/hook")?;
+    /// assert!(webhook.token.is_some());
+    ///
+    /// let webhook = client.update_webhook("wrk_1", UpdateWebhook::clear())?;
+    /// assert_eq!(webhook.token, None);
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    #[must_use]
-    pub fn with_total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.options.total_timeout = timeout.into();
-        self
+    pub fn update_webhook(
+        &self,
+        worker_id: &str,
+        update: impl Into<UpdateWebhook>,
+    ) -> Result<Webhook, Error> {
+        self.update(worker_id, &update.into())
     }
 
-    /// The same client with another `max_retries`: how often a failed try is repeated, if it may be.
+    fn update(&self, worker_id: &str, update: &UpdateWebhook) -> Result<Webhook, Error> {
+        let call = Call::new("update webhook", Method::PUT, WEBHOOK, worker_id);
+        let invalid = |problem: String| Err(Error::invalid_input(call.action, problem));
+        match update.url.as_deref() {
+            // A service might take it for "no URL", and remove the webhook and its token.
+            Some(url) if url.trim().is_empty() => {
+                invalid("the URL must not be blank; UpdateWebhook::clear() removes it".into())
+            }
+            Some(url) if url.len() > MAX_LINE => invalid(format!("the URL is over {}", in_words(MAX_LINE))),
+            _ => self.call(&Call { update: Some(update), ..call }),
+        }
+    }
+
+    /// Removes the webhook, and returns it with both fields `None`. Nothing is delivered any more. Does nothing if there is
+    /// no webhook.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`](Error#what-to-do). Any transient failure is retried;
+    /// [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been applied all the
+    /// same.
     ///
     /// ```
-    /// # let client = handinger::HandingerClient::new("key")?;
-    /// let once = client.clone().with_max_retries(0);
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// let webhook = client.delete_webhook("wrk_1")?;
+    /// assert_eq!(webhook.url, None);
+    /// assert_eq!(webhook.token, None);
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    #[must_use]
-    pub fn with_max_retries(mut self, max_retries: u32) -> Self {
-        self.options.max_retries = max_retries;
-        self
+    pub fn delete_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
+        self.call(&Call::new("delete webhook", Method::DELETE, WEBHOOK, worker_id))
+    }
+
+    /// Replaces the webhook's token, and returns the webhook. The old token is invalid at once, and the URL stays.
+    ///
+    /// The API does not document what happens where there is no webhook. [`rotate_token`](Self::rotate_token) does the
+    /// same, and makes sure which token is in force if the response is lost.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`](Error#what-to-do). A POST is not idempotent (RFC 9110 §9.2.2): it is retried only where the earlier
+    /// attempt was certainly not applied. Otherwise [`may_have_been_applied`](Error::may_have_been_applied) is true.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// let old = client.update_webhook("wrk_1", "https://example.com/hook")?;
+    /// let new = client.regenerate_token("wrk_1")?;
+    /// assert_eq!(new.url, old.url);
+    /// assert_ne!(new.token, old.token);
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn regenerate_token(&self, worker_id: &str) -> Result<Webhook, Error> {
+        self.call(&Call::new("regenerate token", Method::POST, REGENERATE_TOKEN, worker_id))
+    }
+
+    /// Replaces the webhook's token and makes sure that it is replaced: returns the webhook with a token that differs from
+    /// the one before.
+    ///
+    /// It retrieves the token in force and regenerates it. Where the response is lost, it retrieves the token again and
+    /// compares. It regenerates again only if nothing has changed and the server does not ask to wait, at most `max_retries`
+    /// times. If somebody else replaces the token at the same time, theirs may be the one returned. All of it stays within
+    /// the `total_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`](Error#what-to-do). If [`may_have_been_applied`](Error::may_have_been_applied) is false, the old token is
+    /// still in force; if it is true, it may be, and [`retrieve_webhook`](Self::retrieve_webhook) returns the token that is.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// # let old = client.update_webhook("wrk_1", "https://example.com/hook")?;
+    /// fake.cut_next(2); // the token is replaced, but the response is lost
+    /// let new = client.rotate_token("wrk_1")?;
+    /// assert_ne!(new.token, old.token);
+    /// # assert_eq!(client.retrieve_webhook("wrk_1")?, new);
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn rotate_token(&self, worker_id: &str) -> Result<Webhook, Error> {
+        // One deadline for all the calls.
+        let client = self.with_options(Options { deadline: self.options.deadline(), ..self.options });
+        let old = client.retrieve_webhook(worker_id)?.token;
+        let is_new = |webhook: &Webhook| webhook.token.is_some() && webhook.token != old;
+        let mut retries = 0..self.options.max_retries;
+        loop {
+            let error = match client.regenerate_token(worker_id) {
+                Err(error) if error.may_have_been_applied() => error,
+                result => return result,
+            };
+            match client.retrieve_webhook(worker_id) {
+                Ok(webhook) if is_new(&webhook) => return Ok(webhook),
+                Ok(_) if error.retry_after().is_none() && retries.next().is_some() => {}
+                Ok(_) => return Err(error.noting("the old token was still in force afterwards")),
+                Err(_) => return Err(error.noting("the token in force could not be retrieved")),
+            }
+        }
+    }
+
+    /// Returns one page of the delivery history, newest first, 50 executions a page, counted from 1. A page past the last
+    /// one is empty.
+    ///
+    /// To read more than one page, use [`executions`](Self::executions) or [`execution_pages`](Self::execution_pages).
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`](Error#what-to-do). Page 0 is `InvalidInput`. Any transient failure is retried.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// # client.update_webhook("wrk_1", "https://example.com/hook")?;
+    /// # fake.deliver("wrk_1", 200);
+    /// let page = client.list_executions("wrk_1", 1)?;
+    /// println!("{} executions in all", page.total_count);
+    /// for execution in &page {
+    ///     println!("{} {}", execution.created_at, execution.request_status);
+    /// }
+    /// # assert_eq!(page.logs.len(), 1);
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn list_executions(&self, worker_id: &str, page: u64) -> Result<WebhookExecutionList, Error> {
+        let call = Call::new("list executions", Method::GET, EXECUTIONS, worker_id);
+        if page == 0 {
+            return Err(Error::invalid_input(call.action, "pages are counted from 1"));
+        }
+        self.call(&Call { page: Some(page), ..call })
+    }
+
+    fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
+        let request = call.request()?;
+        let response = self.http.send(&self.options, &request)?;
+        from_json(response.body()).map_err(|error| response.unusable(&request, error))
     }
 }
 
-impl Options {
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
-        let Self { timeout, connect_timeout, total_timeout, .. } = *self;
-        let has_zero = [Some(timeout), Some(connect_timeout), total_timeout].contains(&Some(Duration::ZERO));
-        if has_zero { Err("a timeout must be more than zero") } else { Ok(()) }
+/// Options of one call: each returns a client with the option set, which shares everything else with this one.
+impl HandingerClient {
+    pub(crate) fn with(http: Http, options: Options) -> Self {
+        Self { http: Arc::new(http), options }
+    }
+
+    /// Returns a client with another `timeout`: how long one attempt may take, from connecting to the end of the body. At
+    /// most a year; with zero, calls fail as `InvalidInput`.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// use std::time::Duration;
+    ///
+    /// let webhook = client.with_timeout(Duration::from_secs(5)).with_max_retries(0).retrieve_webhook("wrk_1")?;
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        self.with_options(Options { timeout, ..self.options })
+    }
+
+    /// Returns a client with another `connect_timeout`: how much of an attempt's `timeout` may be spent on the name lookup,
+    /// and how much on opening the connection. With zero, calls fail as `InvalidInput`.
+    ///
+    /// ```
+    /// # let client = handinger::HandingerClient::new("key")?;
+    /// let hurried = client.with_connect_timeout(std::time::Duration::from_secs(1));
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_connect_timeout(&self, connect_timeout: Duration) -> Self {
+        self.with_options(Options { connect_timeout, ..self.options })
+    }
+
+    /// Returns a client with another `total_timeout`: how long a call may take with all its attempts and waits. `None`
+    /// for no bound but that of the single attempts; with zero, calls fail as `InvalidInput`.
+    ///
+    /// ```
+    /// # let client = handinger::HandingerClient::new("key")?;
+    /// let hurried = client.with_total_timeout(std::time::Duration::from_secs(2));
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_total_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.with_options(Options { total_timeout: timeout.into(), ..self.options })
+    }
+
+    /// Returns a client with another `max_retries`: how often a failed attempt is retried, if that is safe.
+    ///
+    /// ```
+    /// # let client = handinger::HandingerClient::new("key")?;
+    /// let once = client.with_max_retries(0);
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_max_retries(&self, max_retries: u32) -> Self {
+        self.with_options(Options { max_retries, ..self.options })
+    }
+
+    fn with_options(&self, options: Options) -> Self {
+        Self { http: Arc::clone(&self.http), options }
+    }
+
+    /// Waits the way that the client waits before a retry.
+    pub(crate) fn sleep(&self, wait: Duration) {
+        self.http.sleep(wait);
     }
 }
 
 impl fmt::Debug for HandingerClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { scheme, authority, prefix, .. } = &*self.shared;
         f.debug_struct("HandingerClient")
-            .field("base_url", &format_args!("{scheme}://{authority}{prefix}"))
+            .field("base_url", &format_args!("{}", self.http.base_url()))
             .field("options", &self.options)
             .finish_non_exhaustive()
+    }
+}
+
+/// One call of the API.
+struct Call<'a> {
+    /// In the imperative: `retrieve webhook`.
+    action: &'static str,
+    method: Method,
+    /// The path, with `{workerId}` in the place of the id.
+    path: &'static str,
+    worker_id: &'a str,
+    page: Option<u64>,
+    update: Option<&'a UpdateWebhook>,
+}
+
+impl<'a> Call<'a> {
+    fn new(action: &'static str, method: Method, path: &'static str, worker_id: &'a str) -> Self {
+        Self { action, method, path, worker_id, page: None, update: None }
+    }
+
+    fn segment(&self) -> PercentEncode<'_> {
+        utf8_percent_encode(self.worker_id, COMPONENT)
+    }
+
+    fn request(&self) -> Result<Request<'_>, Error> {
+        let invalid = |problem: String| Error::invalid_input(self.action, problem);
+        check_worker_id(self.worker_id).map_err(invalid)?;
+        let id = self.segment().to_string();
+        let mut path = self.path.replace("{workerId}", &id);
+        if let Some(page) = self.page {
+            path.push_str("?page=");
+            path.push_str(&page.to_string());
+        }
+        Ok(Request {
+            action: self,
+            method: self.method.clone(),
+            path,
+            logged_path: self.path,
+            id,
+            body: self.body(),
+            secrets: self.update.and_then(|update| update.url.as_deref()).map_or(Vec::new(), secret_parts),
+        })
+    }
+
+    /// `None` for a request that has no body, not even an empty one.
+    fn body(&self) -> Option<Vec<u8>> {
+        match self.update {
+            Some(update) => Some(serde_json::to_vec(update).expect("a struct with a string is JSON")),
+            None if self.method == Method::POST => Some(Vec::new()),
+            None => None,
+        }
+    }
+}
+
+impl Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of worker {}", self.action, self.segment())?;
+        self.page.map_or(Ok(()), |page| write!(f, ", page {page}"))
+    }
+}
+
+fn check_worker_id(id: &str) -> Result<(), String> {
+    match id {
+        "" => Err("the worker id must not be empty".into()),
+        // A path of `.` or `..` segments would lead elsewhere.
+        "." | ".." => Err(format!("the worker id must not be `{id}`")),
+        id if id.len() > MAX_WORKER_ID => Err(format!("the worker id is over {}", in_words(MAX_WORKER_ID))),
+        _ => Ok(()),
     }
 }

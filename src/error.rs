@@ -2,31 +2,19 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::{HeaderMap, StatusCode};
 
 /// How much of a text by somebody else `Display` repeats, in characters.
-const SHOWN_TEXT: usize = 200;
+const MAX_SHOWN_TEXT: usize = 200;
 
 /// What went wrong, in a form to act on.
 ///
-/// `Display` is one short line that tells what was being done, what happened, what the API said of it, how often it
-/// was tried, and whether a change may have been made all the same. What lies below, such as an I/O error, is in
-/// [`source()`](StdError::source).
-///
-/// | to learn | ask |
-/// |---|---|
-/// | what sort of failure it is | [`kind`](Self::kind), or [`is_not_found`](Self::is_not_found) and its like |
-/// | what the server answered | [`status`](Self::status), [`message`](Self::message), [`body`](Self::body), [`header`](Self::header) |
-/// | whether a change was made | [`may_have_been_applied`](Self::may_have_been_applied) |
-/// | how often it was tried | [`attempts`](Self::attempts) |
-/// | when to come back | [`retry_after`](Self::retry_after) |
-///
-/// This crate puts no key, no token and no path or query of a webhook's URL into `Display`, `Debug` or `source()`. The
-/// server's own message is repeated there, but without the key, the values of custom headers, and the parts (of 4 bytes
-/// or more) of the URL that was to be set; another secret that a server writes into its message is not recognised.
-/// [`body`](Self::body) and [`header`](Self::header) give out what the server sent as it was.
+/// `Display` is one short line: what was being done, what happened, what the API said of it, how many attempts were
+/// made, and whether a change may have been applied all the same. The cause, such as an I/O error, is in
+/// [`source()`](StdError::source). A clone is cheap.
 ///
 /// ```
 /// use handinger::{ErrorKind, HandingerClient};
@@ -36,80 +24,184 @@ const SHOWN_TEXT: usize = 200;
 /// assert_eq!(error.to_string(), "retrieve webhook: the worker id must not be `..`");
 /// assert_eq!(error.attempts(), 0);
 /// ```
-pub struct Error(Box<Inner>);
+///
+/// # What to do
+///
+/// | the error | what it means | what to do |
+/// |---|---|---|
+/// | [`InvalidInput`](ErrorKind::InvalidInput) | an argument or setting was rejected before anything was sent | correct what it names |
+/// | [`is_unauthorized`](Self::is_unauthorized) (401) | the key is missing, wrong or revoked | check the key |
+/// | [`is_forbidden`](Self::is_forbidden) (403) | the key is not that of the worker's creator | use the creator's key |
+/// | [`is_not_found`](Self::is_not_found) (404) | there is no such worker | check the id |
+/// | [`is_bad_request`](Self::is_bad_request) (400), [`is_unprocessable`](Self::is_unprocessable) (422) | the API rejects what was sent, such as a URL that is not `https` | correct what [`message`](Self::message) names |
+/// | [`is_conflict`](Self::is_conflict) (409), 408 | another request was in the way, or the server gave up waiting; retried already | retry later |
+/// | [`is_rate_limited`](Self::is_rate_limited) (429) | too many requests; retried already | retry after [`retry_after`](Self::retry_after) |
+/// | [`is_server_error`](Self::is_server_error) (5xx) | the service failed; retried already, where that is safe | retry later; see below after a change |
+/// | [`Connect`](ErrorKind::Connect), [`Timeout`](ErrorKind::Timeout), [`Transport`](ErrorKind::Transport) | the network failed; retried already, where that is safe | retry later; see below after a change |
+/// | [`Redirect`](ErrorKind::Redirect) (3xx) | the API is elsewhere | set the [`base_url`](crate::HandingerClientBuilder::base_url) that it names, if you trust it |
+/// | [`Decode`](ErrorKind::Decode), [`TooLarge`](ErrorKind::TooLarge) | something other than the API responded, or the API has changed | look at [`body`](Self::body) |
+/// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | start the iterator again |
+/// | any other status | | look at [`message`](Self::message) |
+///
+/// [`is_transient`](Self::is_transient) is true for all that say "retry later" or "retry after".
+///
+/// If [`may_have_been_applied`](Self::may_have_been_applied) after an update or delete, call it again: the outcome is the
+/// same. To replace a token for certain, use [`rotate_token`](crate::HandingerClient::rotate_token).
+///
+/// # What has been retried already
+///
+/// By the time you see an error, the client has already retried where that is safe (RFC 9110 §9.2.2):
+///
+/// | what happened | retrieve, list, update, delete | regenerate | a change may have been applied |
+/// |---|---|---|---|
+/// | never sent: name lookup, connecting, TLS handshake | retry | retry | no |
+/// | 408, 409, 429 | retry | retry | no |
+/// | 503 with a valid `Retry-After` or `retry-after-ms` | retry | retry | no |
+/// | any other 5xx, or a status from 600 up | retry | error | yes |
+/// | sent, then a timeout, a lost connection, or a truncated or malformed response | retry | error | yes |
+/// | a complete 2xx response that does not decode, or exceeds a limit | error | error | yes |
+/// | 3xx, any other 4xx | error | error | no |
+///
+/// The header `x-should-retry: false` stops retries for any status; `true` retries any status; a regenerate only on 4xx.
+///
+/// There are up to [`max_retries`](crate::HandingerClientBuilder::max_retries) retries. Before each, the client waits as
+/// long as `retry-after-ms` or `Retry-After` asks, up to 60 s, or else 0.5 s, then 1, 2, 4 and 8 s, less up to a quarter at
+/// random. If the server asks for more than 60 s, the error comes at once, and [`retry_after`](Self::retry_after) says how
+/// long to wait.
+///
+/// # Secrets
+///
+/// This crate puts no key, no token, and no path or query of a webhook's URL into `Display`, `Debug` or `source()`. The
+/// server's own message is repeated there. In it, the client redacts the key, the values of custom headers, and the path,
+/// query, fragment, user and password of the URL that was to be set, where they have 4 bytes or more and appear verbatim,
+/// percent-encoded or JSON-escaped. Other forms, parts of them, and secrets that only the server knows are not recognized.
+/// [`body`](Self::body) and [`header`](Self::header) return what the server sent as it was.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
 
-/// The parts of an [`Error`].
+/// What a call that failed leaves behind.
 pub(crate) struct Inner {
-    pub(crate) kind: ErrorKind,
     /// What was being done: `retrieve webhook of worker wrk_1`.
     pub(crate) action: String,
-    /// What happened: `the server answered 404`.
-    pub(crate) problem: String,
-    pub(crate) answer: Option<Box<Answer>>,
-    pub(crate) retry_after: Option<Duration>,
+    /// The last attempt's.
+    pub(crate) failure: Failure,
     pub(crate) attempts: u32,
-    /// Why a failure that is worth another try did not get one.
-    pub(crate) gave_up: Option<String>,
+    /// Such as why a transient failure was not retried.
+    pub(crate) note: Option<String>,
+    pub(crate) is_transient: bool,
     pub(crate) may_have_been_applied: bool,
+}
+
+/// What failed.
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    /// In words: `the server returned 404`.
+    pub(crate) problem: String,
+    pub(crate) is_connect: bool,
+    pub(crate) received: Option<Received>,
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What the server answered, as far as it was read.
-pub(crate) struct Answer {
+/// A response, as far as it was read.
+pub(crate) struct Received {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) message: Option<String>,
 }
 
-/// What sort of failure an [`Error`] is.
+/// What kind of failure an [`Error`] is.
+///
+/// What a kind alone does not say has predicates of its own: [`Error::is_not_found`] and its like for statuses,
+/// [`Error::is_timeout`] and [`Error::is_connect`], which can both be true, and [`Error::is_transient`].
 ///
 /// ```
 /// # use handinger::{ErrorKind, HandingerClient};
 /// let error = HandingerClient::new(" ").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+/// assert_eq!(error.kind().to_string(), "invalid input");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An argument or setting was refused before anything was sent.
+    /// An argument or setting was rejected before anything was sent.
     InvalidInput,
-    /// No connection came about: name lookup, TCP, proxy or TLS handshake. Nothing of the request was sent.
+    /// No connection could be opened: name lookup, TCP, proxy or TLS handshake failed. Nothing of the request was sent.
     Connect,
-    /// The connection broke, or what came over it was not a whole HTTP answer.
+    /// The connection was lost, or what came over it was not a complete HTTP response.
     Transport,
-    /// No whole answer came within the `timeout` of a try, or within the `total_timeout`.
+    /// No complete response came within the `timeout` of an attempt or the `total_timeout`, or no connection within the
+    /// `connect_timeout`.
     Timeout,
-    /// The server answered with a 3xx status. Redirects are not followed.
+    /// The server returned a 3xx status. Redirects are not followed.
     Redirect,
-    /// The server answered with a status that is neither 2xx nor 3xx.
+    /// The server returned a status that is neither 2xx nor 3xx.
     Status,
-    /// The answer is not what the API promises: a 2xx without JSON or of another shape, a body over 10 MiB, or headers
-    /// over 64 KiB or more than 128.
+    /// The response exceeds a limit: a body over 10 MiB after decompression, headers over 64 KiB, or more than 128 headers.
+    TooLarge,
+    /// A 2xx response whose body is not the JSON that the API documents.
     Decode,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::InvalidInput => "invalid input",
+            Self::Connect => "connection failed",
+            Self::Transport => "connection lost or malformed response",
+            Self::Timeout => "timeout",
+            Self::Redirect => "redirect",
+            Self::Status => "error status",
+            Self::TooLarge => "response too large",
+            Self::Decode => "unexpected response body",
+        })
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(kind: ErrorKind, problem: impl Into<String>) -> Self {
+        Self {
+            kind,
+            problem: problem.into(),
+            is_connect: false,
+            received: None,
+            retry_after: None,
+            source: None,
+        }
+    }
 }
 
 impl Error {
     pub(crate) fn new(inner: Inner) -> Self {
-        Self(Box::new(inner))
+        Self(Arc::new(inner))
     }
 
-    /// A refusal before any I/O.
+    /// Input that was rejected before any I/O.
     pub(crate) fn invalid_input(action: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::new(Inner {
-            kind: ErrorKind::InvalidInput,
             action: action.into(),
-            problem: problem.into(),
-            answer: None,
-            retry_after: None,
+            failure: Failure::new(ErrorKind::InvalidInput, problem),
             attempts: 0,
-            gave_up: None,
+            note: None,
+            is_transient: false,
             may_have_been_applied: false,
-            source: None,
         })
     }
 
-    /// What sort of failure it is.
+    /// Adds what was found out after the call.
+    pub(crate) fn noting(mut self, note: &str) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.note = Some(note.into());
+        }
+        self
+    }
+
+    fn received(&self) -> Option<&Received> {
+        self.0.failure.received.as_ref()
+    }
+
+    /// Returns the kind of failure.
     ///
     /// ```
     /// # let error = handinger::HandingerClient::new("").unwrap_err();
@@ -117,10 +209,10 @@ impl Error {
     /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.0.kind
+        self.0.failure.kind
     }
 
-    /// The HTTP status, if the server answered.
+    /// Returns the HTTP status, if the server responded.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -131,11 +223,14 @@ impl Error {
     /// ```
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        self.0.answer.as_ref().map(|answer| answer.status.as_u16())
+        self.received().map(|received| received.status.as_u16())
     }
 
-    /// What the API says of the failure in its own words, if it does. Neither shortened nor cleaned of line breaks,
-    /// but without secrets that the client knows.
+    /// Returns the API's own message, if the response carries one. Neither shortened nor cleaned of line breaks, but
+    /// [redacted](Self#secrets).
+    ///
+    /// It is found in JSON (`{"error": {"message": "…"}}`, `{"error": "…"}` or `{"message": "…"}`) and in plain text. Of an
+    /// HTML page, as proxies send it, it is the title or else the first heading; [`body`](Self::body) has the page.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -146,12 +241,12 @@ impl Error {
     /// ```
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        self.0.answer.as_ref()?.message.as_deref()
+        self.received()?.message.as_deref()
     }
 
-    /// The first 64 KiB of the answer's body, as they came; empty if no answer came.
+    /// Returns the first 64 KiB of the response body as they came; empty if no response came.
     ///
-    /// Of an answer that did not decode it may hold the token that was to be returned: handle it as a secret.
+    /// A body that did not decode may hold the token that was to be returned: handle it as a secret.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -162,11 +257,11 @@ impl Error {
     /// ```
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        self.0.answer.as_ref().map_or(&[], |answer| &answer.body)
+        self.received().map_or(&[], |received| &received.body)
     }
 
-    /// A header of the answer, such as `x-request-id`, to quote to support. The name's case does not matter;
-    /// `None` if the header is not there or not text.
+    /// Returns a header of the response, such as `x-request-id` to quote to support. The name's case does not matter;
+    /// `None` if the header is absent or not text.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -178,27 +273,27 @@ impl Error {
     /// ```
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.0.answer.as_ref()?.headers.get(name)?.to_str().ok()
+        self.received()?.headers.get(name)?.to_str().ok()
     }
 
-    /// How long the server asks to wait before the next request (`retry-after-ms`, or `Retry-After`, RFC 9110
-    /// §10.2.3), when it does and the time is not over already.
+    /// Returns how long the server asks to wait before the next request (`retry-after-ms`, or `Retry-After`, RFC 9110
+    /// §10.2.3), if it does and the time is not over already. At most a year.
     ///
-    /// Up to 60 s are waited for by the client itself while it has tries left; a longer time is in the error at once.
+    /// Up to 60 s are waited for by the client itself while it has retries left; a longer time is in the error at once.
     ///
     /// ```
     /// # use handinger::HandingerClient;
     /// # let error = HandingerClient::new("").unwrap_err();
     /// if let Some(wait) = error.retry_after() {
-    ///     eprintln!("come back in {} s", wait.as_secs());
+    ///     eprintln!("retry in {} s", wait.as_secs());
     /// }
     /// ```
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after
+        self.0.failure.retry_after
     }
 
-    /// How many requests were made: 0 for bad input, up to 1 + `max_retries` otherwise.
+    /// Returns how many attempts were made: 0 for invalid input, up to 1 + `max_retries` otherwise.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -212,15 +307,14 @@ impl Error {
         self.0.attempts
     }
 
-    /// Whether an update, delete or regenerate may have been made although it failed.
+    /// Returns whether an update, delete or regenerate may have been applied although the call failed.
     ///
-    /// True when some try reached the server and its outcome is not known: the connection broke, time ran out, the
-    /// answer was a 5xx or could not be read. False when every try was certainly refused or never sent, and for the
-    /// calls that change nothing.
+    /// True when some attempt reached the server and its outcome is not known: the connection was lost, time ran out, or the
+    /// response was a 5xx or could not be read. False when every attempt was certainly rejected or never sent, and for
+    /// the calls that change nothing.
     ///
-    /// After `true`: update and delete can simply be called again. After a regenerate, the old token may be invalid
-    /// already: [`retrieve_webhook`](crate::HandingerClient::retrieve_webhook) tells which one is in force, and a
-    /// second regenerate would replace it once more.
+    /// An update or delete can simply be called again. After a regenerate, the old token may be invalid already;
+    /// [`rotate_token`](crate::HandingerClient::rotate_token) finds out which token is in force.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -228,13 +322,10 @@ impl Error {
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
     /// # client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
-    /// fake.cut_next(1); // the token is replaced, but the answer is lost
+    /// fake.cut_next(1); // the token is replaced, but the response is lost
     ///
-    /// let token = match client.regenerate_token("wrk_1") {
-    ///     Err(error) if error.may_have_been_applied() => client.retrieve_webhook("wrk_1")?.token,
-    ///     other => other?.token,
-    /// };
-    /// assert!(token.is_some());
+    /// let error = client.regenerate_token("wrk_1").unwrap_err();
+    /// assert!(error.may_have_been_applied());
     /// # Ok::<(), handinger::Error>(())
     /// ```
     #[must_use]
@@ -242,119 +333,101 @@ impl Error {
         self.0.may_have_been_applied
     }
 
-    /// Whether the server answered 400: it did not understand the request.
+    /// Returns whether the same call may succeed later: nothing is known to be wrong with it, and nothing has to be
+    /// corrected first.
+    ///
+    /// True for a connection that could not be opened or was lost, a timeout, 408, 409, 429 and 5xx, unless the server says
+    /// otherwise in `x-should-retry`. The client's own retries are used up by then. Before you call
+    /// [`regenerate_token`](crate::HandingerClient::regenerate_token) again, see
+    /// [`may_have_been_applied`](Self::may_have_been_applied).
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # let client = fake.client();
-    /// fake.fail_next(1, 400);
-    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_bad_request());
+    /// fake.fail_next(3, 503); // on each of the three attempts
+    /// let error = client.retrieve_webhook("wrk_1").unwrap_err();
+    /// if error.is_transient() {
+    ///     eprintln!("{error}; using what was known before");
+    /// }
+    /// # assert!(error.is_transient());
+    /// # assert!(!client.retrieve_webhook("wrk_unknown").unwrap_err().is_transient());
+    /// ```
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.0.is_transient
+    }
+
+    /// Returns whether the server returned 400: it does not understand the request.
+    ///
+    /// All predicates of statuses are used alike:
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
+    /// let error = client.retrieve_webhook("wrk_unknown").unwrap_err();
+    /// if error.is_not_found() {
+    ///     eprintln!("there is no such worker");
+    /// } else if error.is_unauthorized() || error.is_forbidden() {
+    ///     eprintln!("this needs the key of the worker's creator");
+    /// }
+    /// # assert!(error.is_not_found());
     /// ```
     #[must_use]
     pub fn is_bad_request(&self) -> bool {
         self.status() == Some(400)
     }
 
-    /// Whether the server answered 401: the API key is missing, wrong or revoked.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # let client = fake.client();
-    /// fake.fail_next(1, 401);
-    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_unauthorized());
-    /// ```
+    /// Returns whether the server returned 401: the API key is missing, wrong or revoked.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         self.status() == Some(401)
     }
 
-    /// Whether the server answered 403: only the creator of a worker may see and change its webhook.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # let client = fake.client();
-    /// fake.fail_next(1, 403);
-    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_forbidden());
-    /// ```
+    /// Returns whether the server returned 403: only the creator of a worker may see and change its webhook.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         self.status() == Some(403)
     }
 
-    /// Whether the server answered 404: it knows no such worker.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # let client = fake.client();
-    /// fake.fail_next(1, 404);
-    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_not_found());
-    /// ```
+    /// Returns whether the server returned 404: it knows no such worker.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
     }
 
-    /// Whether the server answered 409: the request conflicts with another one.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # let client = fake.client();
-    /// fake.fail_next(3, 409); // at each of the three tries
-    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_conflict());
-    /// ```
+    /// Returns whether the server returned 409: the request conflicts with another one.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(409)
     }
 
-    /// Whether the server answered 422: it understood the request, but not the values in it.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # let client = fake.client();
-    /// fake.fail_next(1, 422);
-    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_unprocessable());
-    /// ```
+    /// Returns whether the server returned 422: it understands the request, but not the values in it.
     #[must_use]
     pub fn is_unprocessable(&self) -> bool {
         self.status() == Some(422)
     }
 
-    /// Whether the server answered 429: too many requests; see [`retry_after`](Self::retry_after).
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # let client = fake.client();
-    /// fake.fail_next(3, 429); // at each of the three tries
-    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_rate_limited());
-    /// ```
+    /// Returns whether the server returned 429: too many requests; see [`retry_after`](Self::retry_after).
     #[must_use]
     pub fn is_rate_limited(&self) -> bool {
         self.status() == Some(429)
     }
 
-    /// Whether the server answered with a 5xx status.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # let client = fake.client();
-    /// fake.fail_next(3, 503); // at each of the three tries
-    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_server_error());
-    /// ```
+    /// Returns whether the server returned a 5xx status.
     #[must_use]
     pub fn is_server_error(&self) -> bool {
-        self.0.answer.as_ref().is_some_and(|answer| answer.status.is_server_error())
+        self.received().is_some_and(|received| received.status.is_server_error())
     }
 
-    /// Whether time ran out for the last try: its `timeout`, or what was left of the `total_timeout`. Short for
-    /// [`ErrorKind::Timeout`]. Where there is no time left to wait for another try, the last failure is returned as it is.
+    /// Returns whether time ran out for the last attempt: its `timeout`, its `connect_timeout`, or what was left of the
+    /// `total_timeout`. Where there is no time left to wait for a retry, the last failure is returned as it is.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # let client = fake.client();
     /// fake.delay_next(1, Duration::from_millis(200));
-    /// let hurried = client.clone().with_timeout(Duration::from_millis(50)).with_max_retries(0);
+    /// let hurried = client.with_timeout(Duration::from_millis(50)).with_max_retries(0);
     /// assert!(hurried.retrieve_webhook("wrk_1").unwrap_err().is_timeout());
     /// ```
     #[must_use]
@@ -362,7 +435,8 @@ impl Error {
         self.kind() == ErrorKind::Timeout
     }
 
-    /// Whether no connection came about. Short for [`ErrorKind::Connect`].
+    /// Returns whether no connection could be opened for the last attempt, so that nothing of it was sent. A connection that
+    /// timed out is both [`is_timeout`](Self::is_timeout) and `is_connect`.
     ///
     /// ```
     /// // Nobody listens on this port.
@@ -372,28 +446,50 @@ impl Error {
     /// ```
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        self.kind() == ErrorKind::Connect
+        self.0.failure.is_connect
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { action, problem, attempts, gave_up, may_have_been_applied, .. } = &*self.0;
-        write!(f, "{}: {problem}", one_line(action))?;
+        let Inner { action, failure, attempts, note, may_have_been_applied, .. } = &*self.0;
+        write!(f, "{}: {}", one_line(action), failure.problem)?;
         let message = self.message().map(one_line).unwrap_or_default();
         if !message.is_empty() {
             write!(f, ": {message}")?;
         }
         if *attempts > 1 {
-            write!(f, " ({attempts} tries)")?;
+            write!(f, " ({attempts} attempts)")?;
         }
-        if let Some(reason) = gave_up {
-            write!(f, "; {reason}")?;
+        if let Some(note) = note {
+            write!(f, "; {note}")?;
         }
         if *may_have_been_applied {
             f.write_str("; the change may have been applied")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    /// Leaves out the response's body and headers, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind())
+            .field("display", &self.to_string())
+            .field("status", &self.status())
+            .field("attempts", &self.attempts())
+            .field("retry_after", &self.retry_after())
+            .field("is_transient", &self.is_transient())
+            .field("may_have_been_applied", &self.may_have_been_applied())
+            .field("source", &self.source().map(ToString::to_string))
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.failure.source.as_deref().map(|source| source as _)
     }
 }
 
@@ -406,32 +502,11 @@ pub(crate) fn one_line(text: &str) -> String {
             line.push(' ');
         }
         line.push_str(word);
-        if let Some((end, _)) = line.char_indices().nth(SHOWN_TEXT) {
+        if let Some((end, _)) = line.char_indices().nth(MAX_SHOWN_TEXT) {
             line.truncate(end);
             line.push('…');
             break;
         }
     }
     line
-}
-
-impl fmt::Debug for Error {
-    /// Leaves out the answer's body and headers, which may hold secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.kind())
-            .field("display", &self.to_string())
-            .field("status", &self.status())
-            .field("attempts", &self.attempts())
-            .field("retry_after", &self.retry_after())
-            .field("may_have_been_applied", &self.may_have_been_applied())
-            .field("source", &self.source().map(ToString::to_string))
-            .finish()
-    }
-}
-
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
-    }
 }

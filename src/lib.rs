@@ -250,24 +250,18 @@
 //! WebAssembly (there are no sockets), HTTP/2, and the rest of Handinger's API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod agent;
 mod builder;
 mod client;
-mod connect;
 mod error;
-mod failure;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod http;
+mod lenient;
 mod pages;
 mod redact;
-mod response;
-mod retry;
-mod send;
 mod token;
-mod transport;
 mod types;
 mod walk;
-mod webhooks;
 
 // They show in the API, so that callers need the versions that it is built with.
 pub use {time, ureq};

@@ -2,14 +2,30 @@
 
 use std::cmp::Reverse;
 
-/// Shorter secrets would blank out half of any sentence, and protect nothing.
-const SHORTEST: usize = 4;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// `text` with every occurrence of a secret replaced. The longest goes first: another may be a part of it.
-pub(crate) fn redact<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
-    let mut secrets: Vec<_> = secrets.into_iter().filter(|secret| secret.len() >= SHORTEST).collect();
-    secrets.sort_by_key(|secret| Reverse(secret.len()));
-    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
+/// The unreserved characters of RFC 3986 §2.3 stand for themselves in a component of a URL; all others are encoded.
+pub(crate) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Shorter secrets would blank out half of any sentence, and protect nothing.
+const MIN_SECRET: usize = 4;
+
+/// `text` with every occurrence of a secret replaced: verbatim, percent-encoded or JSON-escaped.
+pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
+    let long_enough = secrets.iter().filter(|secret| secret.len() >= MIN_SECRET);
+    let mut forms: Vec<String> = long_enough.flat_map(|secret| forms(secret)).collect();
+    // The longest goes first: another may be a part of it.
+    forms.sort_by_key(|form| Reverse(form.len()));
+    forms.into_iter().fold(text.to_owned(), |text, form| text.replace(&form, "[redacted]"))
+}
+
+fn forms(secret: &str) -> [String; 4] {
+    let encoded = utf8_percent_encode(secret, COMPONENT).to_string();
+    let escaped = serde_json::Value::from(secret).to_string();
+    let escaped = escaped[1..escaped.len() - 1].to_owned();
+    // Some encoders escape the slash as well, which JSON allows.
+    let with_slashes = escaped.replace('/', "\\/");
+    [secret.to_owned(), encoded, escaped, with_slashes]
 }
 
 /// The parts of a URL; of something that is no URL, all is `rest`.
@@ -22,13 +38,20 @@ struct Parts<'a> {
 }
 
 fn split(url: &str) -> Parts<'_> {
-    let Some(colon) = url.find("://") else {
-        return Parts { rest: url, ..Parts::default() };
+    let is_scheme = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
     };
-    let (scheme, after) = url.split_at(colon + 3);
-    let (authority, rest) = after.split_at(after.find(['/', '?', '#', '\\']).unwrap_or(after.len()));
-    let (userinfo, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-    Parts { scheme, userinfo, host, rest }
+    match url.find(':') {
+        Some(colon) if is_scheme(&url[..colon]) && url[colon..].starts_with("://") => {
+            let (scheme, after) = url.split_at(colon + 3);
+            let end = after.find(['/', '?', '#', '\\']).unwrap_or(after.len());
+            let (authority, rest) = after.split_at(end);
+            let (userinfo, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+            Parts { scheme, userinfo, host, rest }
+        }
+        _ => Parts { rest: url, ..Parts::default() },
+    }
 }
 
 /// A URL as `Debug` prints it: `https://example.com/…`.
@@ -39,13 +62,13 @@ pub(crate) fn shown_url(url: &str) -> String {
 }
 
 /// The parts of a URL that a message must not repeat.
-pub(crate) fn secret_parts(url: &str) -> [&str; 6] {
+pub(crate) fn secret_parts(url: &str) -> Vec<&str> {
     let Parts { userinfo, rest, .. } = split(url);
     let userinfo = userinfo.trim_end_matches('@');
     let (_, password) = userinfo.split_once(':').unwrap_or_default();
     let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    [rest, path, query, fragment, userinfo, password]
+    vec![rest, path, query, fragment, userinfo, password]
 }
 
 #[cfg(test)]
@@ -62,6 +85,9 @@ mod tests {
             ("https://user:s3cret@example.com:8443/x", "https://example.com:8443/…"),
             ("https://a@b@example.com/x", "https://example.com/…"),
             ("s3cret", "/…"),
+            ("example.com/s3cret?next=https://x.example/", "/…"),
+            ("s3cret://", "s3cret://"),
+            ("s3/cret://example.com", "/…"),
             ("", ""),
         ] {
             assert_eq!(shown_url(url), shown, "{url}");
@@ -73,16 +99,20 @@ mod tests {
         let url = "https://user:pass@example.com/hook/s3cret?key=1234";
         let text = "no: https://user:pass@example.com/hook/s3cret?key=1234, /hook/s3cret, key=1234";
         assert_eq!(
-            redact(text, secret_parts(url)),
+            redact(text, &secret_parts(url)),
             "no: https://[redacted]@example.com[redacted], [redacted], [redacted]"
         );
-        assert_eq!(redact("no user:pass, no pass", secret_parts(url)), "no [redacted], no [redacted]");
-        assert_eq!(redact("/ is not a path", secret_parts("https://example.com/")), "/ is not a path");
+        assert_eq!(redact("no user:pass, no pass", &secret_parts(url)), "no [redacted], no [redacted]");
+        assert_eq!(redact("/ is not a path", &secret_parts("https://example.com/")), "/ is not a path");
         let url = "https://example.com/hook#s3cret";
         assert_eq!(
-            redact("no: /hook, /hook#s3cret", secret_parts(url)),
+            redact("no: /hook, /hook#s3cret", &secret_parts(url)),
             "no: [redacted], [redacted]#[redacted]"
         );
-        assert_eq!(redact("s3cret-key", ["s3cret", "s3cret-key"]), "[redacted]");
+        let secret = "/hook/a \"b\"";
+        for form in ["/hook/a \"b\"", "%2Fhook%2Fa%20%22b%22", r#"/hook/a \"b\""#, r#"\/hook\/a \"b\""#] {
+            assert_eq!(redact(&format!("no {form}!"), &[secret]), "no [redacted]!", "{form}");
+        }
+        assert_eq!(redact("s3cret-key", &["s3cret", "s3cret-key"]), "[redacted]");
     }
 }

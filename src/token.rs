@@ -1,14 +1,15 @@
 //! The shared secret of a webhook.
 
 use std::fmt;
-use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 
 /// The secret that Handinger sends in the `X-Handinger-Token` header of each delivery.
 ///
-/// Whoever knows it can forge deliveries, so `Debug` does not print it and there is no `Display`: use
-/// [`as_str`](Self::as_str) where the text itself is needed. Two tokens are compared in constant time.
+/// Whoever knows it can forge deliveries. So `Debug` prints `[redacted]`, and there is no `Display`: use
+/// [`as_str`](Self::as_str) where the text itself is needed, to store or print it. `Serialize` writes the token in clear,
+/// since that is how programs store it. Two tokens are compared in constant time.
 ///
 /// ```
 /// use handinger::WebhookToken;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub struct WebhookToken(String);
 
 impl WebhookToken {
-    /// A token from where it was stored, say the environment of the program that receives deliveries.
+    /// Creates a token from where it was stored, say the environment of the program that receives deliveries.
     ///
     /// ```
     /// let token = handinger::WebhookToken::new("whk_01HZY31W2SZJ8MJ2FQTR3M1K9D");
@@ -34,7 +35,7 @@ impl WebhookToken {
         Self(token.into())
     }
 
-    /// The token's text, to be kept as carefully as a password.
+    /// Returns the token's text, to be kept as carefully as a password.
     ///
     /// ```
     /// assert_eq!(handinger::WebhookToken::new("whk_1").as_str(), "whk_1");
@@ -44,10 +45,11 @@ impl WebhookToken {
         &self.0
     }
 
-    /// Whether the value of a delivery's `X-Handinger-Token` header is this token.
+    /// Returns whether the value of a delivery's `X-Handinger-Token` header is this token.
     ///
-    /// The time it takes depends on the length of what was presented, not on how much of it is right. An empty
-    /// token verifies nothing, so that a blank setting does not open the door to a blank header.
+    /// The comparison is in constant time for values of the token's own length: it does not depend on how many bytes
+    /// are right. It does depend on the length of what was presented, and on whether that is the token's; the length of a
+    /// token is no secret. An empty token verifies nothing, so that a blank setting does not accept a blank header.
     ///
     /// ```
     /// # use handinger::WebhookToken;
@@ -59,18 +61,13 @@ impl WebhookToken {
     /// ```
     #[must_use]
     pub fn verify(&self, presented: impl AsRef<[u8]>) -> bool {
-        !self.0.is_empty() && equal_in_constant_time(self.0.as_bytes(), presented.as_ref())
+        !self.0.is_empty() && self.0.as_bytes().ct_eq(presented.as_ref()).into()
     }
-}
-
-/// `black_box` keeps the compiler from leaving the loop at the first difference.
-fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| black_box(difference | (a ^ b))) == 0
 }
 
 impl PartialEq for WebhookToken {
     fn eq(&self, other: &Self) -> bool {
-        equal_in_constant_time(self.0.as_bytes(), other.0.as_bytes())
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 }
 

@@ -1,20 +1,23 @@
 //! What travels as JSON, in the API's own words.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Visitor};
+use serde::de::Deserializer;
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use crate::WebhookToken;
+use crate::lenient::{free_text, read_str, rfc3339, whole_number};
 use crate::redact::{redact, secret_parts, shown_url};
+use crate::token::WebhookToken;
 
 /// The webhook of a worker: where its deliveries go, and the secret that they carry.
 ///
-/// Handinger sets both or, if the worker has no webhook, neither; one alone is passed on as it came.
+/// Handinger sets both or, if the worker has no webhook, neither; one alone is kept as it came. The default is "no webhook".
+/// `Serialize` writes the JSON of the API, with the token in clear.
 ///
 /// ```
 /// # fn main() -> Result<(), serde_json::Error> {
@@ -24,7 +27,7 @@ use crate::redact::{redact, secret_parts, shown_url};
 /// assert!(webhook.token.is_some_and(|token| token.verify("whk_1")));
 /// # Ok(()) }
 /// ```
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "WebhookFields")]
 #[non_exhaustive]
 pub struct Webhook {
@@ -44,7 +47,7 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// Tells a field that is `null` from one that is not there: an object with neither field, such as `{"error": …}`
+/// Distinguishes a field that is `null` from one that is absent: an object with neither field, such as `{"error": …}`
 /// under a status of 200, must not pass for "no webhook".
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
@@ -73,14 +76,14 @@ impl TryFrom<WebhookFields> for Webhook {
 
 /// What [`update_webhook`](crate::HandingerClient::update_webhook) is to set.
 ///
-/// A `&str` or `String` converts into an update that sets the URL, `None` into one that removes the webhook; so an
-/// `Option<String>` does either (an `Option<&str>` needs `.map(String::from)`).
+/// A `&str` or `String` converts into an update that sets the URL. Removing the webhook is always spelled out as
+/// [`clear`](Self::clear): no `Option` converts, so that a setting that is missing by mistake removes nothing.
 ///
 /// ```
 /// use handinger::UpdateWebhook;
 ///
 /// assert_eq!(UpdateWebhook::from("https://example.com/hook"), UpdateWebhook::new("https://example.com/hook"));
-/// assert_eq!(UpdateWebhook::from(None), UpdateWebhook::clear());
+/// assert_eq!(UpdateWebhook::clear().url, None);
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -91,7 +94,7 @@ pub struct UpdateWebhook {
 }
 
 impl UpdateWebhook {
-    /// Sets or replaces the URL. The token stays as it is, or is generated if there was no webhook before.
+    /// Creates an update that sets or replaces the URL. The token stays as it is, or is generated if there was no webhook before.
     ///
     /// ```
     /// let update = handinger::UpdateWebhook::new("https://example.com/hook");
@@ -102,7 +105,7 @@ impl UpdateWebhook {
         Self { url: Some(url.into()) }
     }
 
-    /// Removes the webhook and its token, as [`delete_webhook`](crate::HandingerClient::delete_webhook) does.
+    /// Creates an update that removes the webhook and its token, as [`delete_webhook`](crate::HandingerClient::delete_webhook) does.
     ///
     /// ```
     /// assert_eq!(handinger::UpdateWebhook::clear().url, None);
@@ -137,13 +140,12 @@ impl From<&String> for UpdateWebhook {
     }
 }
 
-impl From<Option<String>> for UpdateWebhook {
-    fn from(url: Option<String>) -> Self {
-        Self { url }
-    }
-}
-
-/// One attempt of Handinger to deliver to a webhook.
+/// The record of a delivery: Handinger's POST to a webhook.
+///
+/// `Serialize` writes the JSON of the API: camelCase keys and the time as RFC 3339. To print the time like that, use
+/// `created_at.format(&handinger::time::format_description::well_known::Rfc3339)`.
+///
+/// A test makes one from JSON, or has the [`fake`](crate#testing-your-own-tool) deliver:
 ///
 /// ```
 /// # fn main() -> Result<(), serde_json::Error> {
@@ -154,6 +156,7 @@ impl From<Option<String>> for UpdateWebhook {
 ///          "responseStatus": 503, "errorMessage": "Service Unavailable", "taskId": "tsk_1", "taskTitle": null,
 ///          "url": "https://example.com/hook", "workerId": "wrk_1" }"#,
 /// )?;
+/// assert!(!execution.is_success());
 /// assert_eq!(execution.request_status, RequestStatus::Error);
 /// assert_eq!(execution.response_status, Some(503));
 /// assert_eq!(execution.duration().as_millis(), 212);
@@ -164,37 +167,37 @@ impl From<Option<String>> for UpdateWebhook {
 #[serde(rename_all = "camelCase", expecting = "an object")]
 #[non_exhaustive]
 pub struct WebhookExecution {
-    /// Identifies the attempt.
+    /// Identifies the execution.
     pub id: String,
-    /// When the attempt was made, at the offset that the server wrote.
+    /// When the delivery was attempted, at the offset that the server wrote.
     #[serde(with = "rfc3339")]
     pub created_at: OffsetDateTime,
-    /// How long the attempt took, in whole milliseconds; see also [`duration`](Self::duration).
+    /// How long the delivery took, in whole milliseconds; see also [`duration`](Self::duration).
     #[serde(deserialize_with = "whole_number")]
     pub duration_ms: u64,
-    /// Why it failed, if it did.
+    /// Why the delivery failed, if it did.
     #[serde(default, deserialize_with = "free_text")]
     pub error_message: Option<String>,
-    /// Whether the endpoint answered with a 2xx status.
+    /// Whether the endpoint returned a 2xx status; see also [`is_success`](Self::is_success).
     pub request_status: RequestStatus,
-    /// The HTTP status that the endpoint answered with, when it was reached.
+    /// The HTTP status that the endpoint returned, when it was reached.
     #[serde(default)]
     pub response_status: Option<u16>,
-    /// The task whose completion set the delivery off, when known.
+    /// The task whose completion triggered the delivery, when known.
     #[serde(default)]
     pub task_id: Option<String>,
-    /// That task's title, when known. A half of a character that the service cut in two is U+FFFD here.
+    /// That task's title, when known. Half of a character that the service split is U+FFFD here.
     #[serde(default, deserialize_with = "free_text")]
     pub task_title: Option<String>,
-    /// Where the attempt went. May itself be a credential: `Debug` prints no more of it than the host.
+    /// Where the delivery went. May itself be a credential: `Debug` prints no more of it than the host.
     pub url: String,
     /// The worker whose webhook it is.
     pub worker_id: String,
 }
 
 impl WebhookExecution {
-    /// Whether the endpoint took the delivery: the [`request_status`](Self::request_status) is `success`. False for a
-    /// status that this crate does not know.
+    /// Returns whether the delivery succeeded: the [`request_status`](Self::request_status) is `success`. False for a status
+    /// that this crate does not know.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -209,7 +212,7 @@ impl WebhookExecution {
         self.request_status == RequestStatus::Success
     }
 
-    /// [`duration_ms`](Self::duration_ms) as a [`Duration`].
+    /// Returns [`duration_ms`](Self::duration_ms) as a [`Duration`].
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -227,43 +230,46 @@ impl WebhookExecution {
 
 impl fmt::Debug for WebhookExecution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error_message = self.error_message.as_deref().map(|text| redact(text, secret_parts(&self.url)));
+        let secrets = secret_parts(&self.url);
+        let redacted = |text: &Option<String>| text.as_deref().map(|text| redact(text, &secrets));
         f.debug_struct("WebhookExecution")
             .field("id", &self.id)
             .field("created_at", &self.created_at)
             .field("duration_ms", &self.duration_ms)
-            .field("error_message", &error_message)
-            .field("request_status", &self.request_status)
+            .field("error_message", &redacted(&self.error_message))
+            .field("request_status", &redact(self.request_status.as_str(), &secrets))
             .field("response_status", &self.response_status)
-            .field("task_id", &self.task_id)
-            .field("task_title", &self.task_title)
+            .field("task_id", &redacted(&self.task_id))
+            .field("task_title", &redacted(&self.task_title))
             .field("url", &shown_url(&self.url))
             .field("worker_id", &self.worker_id)
             .finish()
     }
 }
 
-/// How a delivery attempt ended.
+/// How a delivery ended. To ask whether it succeeded, use [`WebhookExecution::is_success`].
 ///
 /// ```
 /// use handinger::RequestStatus;
 ///
-/// assert_eq!(RequestStatus::Error.as_str(), "error");
-/// assert_eq!(RequestStatus::from("throttled"), RequestStatus::Other("throttled".into()));
+/// assert_eq!(RequestStatus::Error, "error");
+/// assert!(matches!(RequestStatus::from("throttled"), RequestStatus::Other(status, ..) if status == "throttled"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RequestStatus {
-    /// The endpoint answered with a 2xx status.
+    /// The endpoint returned a 2xx status.
     Success,
-    /// It answered with another status, or not at all.
+    /// It returned another status, or could not be reached.
     Error,
-    /// A status that the API did not have when this crate was written, as the server spelled it.
+    /// A status that this crate does not know, as the server spelled it. Made by `From<&str>` only, so that it never holds
+    /// one of the others.
+    #[non_exhaustive]
     Other(String),
 }
 
 impl RequestStatus {
-    /// The status as the API spells it.
+    /// Returns the status as the API spells it.
     ///
     /// ```
     /// assert_eq!(handinger::RequestStatus::Success.as_str(), "success");
@@ -294,6 +300,26 @@ impl From<&str> for RequestStatus {
     }
 }
 
+impl FromStr for RequestStatus {
+    type Err = Infallible;
+
+    fn from_str(status: &str) -> Result<Self, Infallible> {
+        Ok(Self::from(status))
+    }
+}
+
+impl PartialEq<str> for RequestStatus {
+    fn eq(&self, status: &str) -> bool {
+        self.as_str() == status
+    }
+}
+
+impl PartialEq<&str> for RequestStatus {
+    fn eq(&self, status: &&str) -> bool {
+        self.as_str() == *status
+    }
+}
+
 impl Serialize for RequestStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -319,7 +345,7 @@ impl<'de> Deserialize<'de> for RequestStatus {
 /// }
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an object")]
 #[non_exhaustive]
 pub struct WebhookExecutionList {
@@ -328,16 +354,16 @@ pub struct WebhookExecutionList {
     /// Which page this is, counted from 1.
     #[serde(deserialize_with = "whole_number")]
     pub page: u64,
-    /// How many pages there were when the server answered.
+    /// How many pages there were at the time of the response.
     #[serde(deserialize_with = "whole_number")]
     pub page_count: u64,
-    /// How many executions there were when the server answered, on all pages together.
+    /// How many executions there were at the time of the response, on all pages together.
     #[serde(deserialize_with = "whole_number")]
     pub total_count: u64,
 }
 
 impl WebhookExecutionList {
-    /// Iterates over the executions of this page, as `&list` does in a `for` loop.
+    /// Returns an iterator over the executions of this page, as `&list` does in a `for` loop.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -367,123 +393,4 @@ impl<'a> IntoIterator for &'a WebhookExecutionList {
     fn into_iter(self) -> Self::IntoIter {
         self.logs.iter()
     }
-}
-
-/// `createdAt`: any date and time of RFC 3339 §5.6.
-mod rfc3339 {
-    use super::{Deserializer, OffsetDateTime, Rfc3339, Serializer, read_str};
-    use serde::ser::Error as _;
-
-    pub(super) fn serialize<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&at.format(&Rfc3339).map_err(S::Error::custom)?)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<OffsetDateTime, D::Error> {
-        read_str(deserializer, |text| {
-            OffsetDateTime::parse(text, &Rfc3339).map_err(|_| "not a date and time of RFC 3339")
-        })
-    }
-}
-
-/// Reads a string where it stands in the input, without a copy.
-fn read_str<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    read: impl FnOnce(&str) -> Result<T, &'static str>,
-) -> Result<T, D::Error> {
-    struct StrVisitor<F>(F);
-
-    impl<T, F: FnOnce(&str) -> Result<T, &'static str>> Visitor<'_> for StrVisitor<F> {
-        type Value = T;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-            (self.0)(text).map_err(E::custom)
-        }
-    }
-
-    deserializer.deserialize_str(StrVisitor(read))
-}
-
-/// A number of things: `12`, but also the `12.0` or `12.7` of a service that counts in floating point. What is
-/// below 0 becomes 0, and what is past 2⁶⁴ becomes the largest number there is.
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    struct WholeNumber;
-
-    impl Visitor<'_> for WholeNumber {
-        type Value = u64;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a number")
-        }
-
-        fn visit_u64<E>(self, number: u64) -> Result<u64, E> {
-            Ok(number)
-        }
-
-        fn visit_i64<E>(self, number: i64) -> Result<u64, E> {
-            Ok(number.max(0).unsigned_abs())
-        }
-
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "`as` saturates, as wanted"
-        )]
-        fn visit_f64<E>(self, number: f64) -> Result<u64, E> {
-            Ok(number as u64)
-        }
-    }
-
-    deserializer.deserialize_u64(WholeNumber)
-}
-
-/// Text that people wrote and services cut: a lone surrogate, half of a character outside the basic plane, is
-/// replaced by U+FFFD where `String` would refuse the whole page.
-pub(crate) fn free_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    struct FreeText(String);
-
-    impl<'de> Deserialize<'de> for FreeText {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            // As bytes, since serde_json hands out a lone surrogate only there (as three bytes of WTF-8).
-            deserializer.deserialize_bytes(TextVisitor)
-        }
-    }
-
-    struct TextVisitor;
-
-    impl Visitor<'_> for TextVisitor {
-        type Value = FreeText;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<FreeText, E> {
-            Ok(FreeText(text.to_owned()))
-        }
-
-        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<FreeText, E> {
-            Ok(FreeText(str::from_utf8(bytes).map_or_else(|_| replace_lone_surrogates(bytes), str::to_owned)))
-        }
-    }
-
-    Ok(Option::<FreeText>::deserialize(deserializer)?.map(|FreeText(text)| text))
-}
-
-/// In WTF-8 a surrogate is the byte `ED` and two more, of which none is valid alone: replacing the first and
-/// dropping the others gives one U+FFFD for each.
-fn replace_lone_surrogates(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        if chunk.invalid().first() == Some(&0xED) {
-            text.push(char::REPLACEMENT_CHARACTER);
-        }
-    }
-    text
 }

@@ -1,45 +1,13 @@
-//! What can only be tested with a resolver or roots that no client of a caller can have.
-
-use std::net::TcpListener;
-use std::thread;
-use std::time::Duration;
-
-use super::*;
-
-/// Takes its time, and then always gives the same address.
-#[derive(Debug)]
-struct Slow(SocketAddr);
-
-impl Resolver for Slow {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        thread::sleep(Duration::from_millis(100));
-        let mut addrs = self.empty();
-        addrs.push(self.0);
-        Ok(addrs)
-    }
-}
-
-#[test]
-fn a_slow_lookup_takes_its_time_from_that_of_the_connection() {
-    // It can be connected to at once, but never answers.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let resolver = Slow(listener.local_addr().unwrap());
-    let config = Agent::config_builder()
-        .proxy(None)
-        .timeout_global(Some(Duration::from_millis(300)))
-        .timeout_connect(Some(Duration::from_millis(50)))
-        .build();
-    let agent = Agent::with_parts(config, Connect { resolver, connector: chain() }, Postponed);
-    let error = agent.get("http://handinger.test").call().unwrap_err();
-    assert!(is_not_sent(&error), "{error}");
-    assert!(matches!(unmarked(error), ureq::Error::Timeout(Timeout::Connect)));
-}
+//! What can only be tested with a connector or roots that no client of a caller can have.
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod with_tls {
     use std::io::{Read, Write};
-    use std::net::TcpListener;
-    use std::sync::atomic::AtomicUsize;
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+    use std::time::Duration;
 
     use rcgen::CertifiedKey;
     use rustls::crypto::ring;
@@ -47,10 +15,10 @@ mod with_tls {
     use rustls::{ServerConfig, ServerConnection};
     use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
-    use super::*;
-    use crate::HandingerClient;
+    use super::super::*;
+    use crate::client::HandingerClient;
 
-    /// An answer of this length, as one or more records of TLS.
+    /// A response of this length, as one or more records of TLS.
     fn encrypted(tls: &mut ServerConnection, host: &str, length: usize) -> Vec<u8> {
         let body = format!(r#"{{"url":"https://{host}/","token":null,"more":"{}"}}"#, "x".repeat(length));
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -64,8 +32,8 @@ mod with_tls {
 
     const CALLS: usize = 3;
 
-    /// A server that gives each request answers of these lengths, all at once; how many connections it has had, and how
-    /// many requests it has answered.
+    /// A server that gives each request responses of these lengths, all at once; how many connections it has had, and how
+    /// many requests it has responded to.
     fn server(config: ServerConfig, lengths: &'static [usize]) -> (SocketAddr, Arc<[AtomicUsize; 2]>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -82,9 +50,9 @@ mod with_tls {
                     let mut buffer = [0; 4096];
                     while let Ok(1..) = rustls::Stream::new(&mut tls, &mut stream).read(&mut buffer) {
                         let hosts = ["example.com", "evil.example"];
-                        let answers =
+                        let responses =
                             lengths.iter().zip(hosts).map(|(n, host)| encrypted(&mut tls, host, *n));
-                        let _ = stream.write_all(&answers.collect::<Vec<_>>().concat());
+                        let _ = stream.write_all(&responses.collect::<Vec<_>>().concat());
                         counts[1].fetch_add(1, Ordering::SeqCst);
                     }
                 });
@@ -111,14 +79,14 @@ mod with_tls {
         let config = Agent::config_builder().proxy(None).tls_config(tls.build()).build();
         let client = HandingerClient::builder("key")
             .base_url(format!("https://{address}"))
-            .agent(agent(config))
+            .agent(agent(config, CachingResolver::default()))
             .max_retries(0)
             .build()
             .unwrap();
         for call in 1..=CALLS {
             let webhook = client.retrieve_webhook("wrk_1").unwrap();
             assert_eq!(webhook.url.unwrap(), "https://example.com/", "{provider:?} {lengths:?}");
-            // The second answer must have had its chance to arrive before the next call.
+            // The second response must have had its chance to arrive before the next call.
             while counts[1].load(Ordering::SeqCst) < call {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -127,7 +95,7 @@ mod with_tls {
     }
 
     #[test]
-    fn the_second_of_two_answers_is_never_the_answer_to_the_next_request() {
+    fn the_second_of_two_responses_is_never_the_response_to_the_next_request() {
         // In one record that is read at once, in several, and read together with a part of the next.
         for lengths in [&[0, 0], &[0, 10_000], &[3_000, 3_000], &[10_000, 0], &[15_000, 15_000]] {
             #[cfg(feature = "rustls")]
@@ -138,7 +106,7 @@ mod with_tls {
     }
 
     #[test]
-    fn a_connection_with_one_answer_to_each_request_is_kept() {
+    fn a_connection_with_one_response_to_each_request_is_kept() {
         for lengths in [&[0], &[10_000], &[40_000]] {
             #[cfg(feature = "rustls")]
             assert_eq!(check(TlsProvider::Rustls, lengths), 1);

@@ -1,22 +1,20 @@
-//! The agent of ureq beneath the client: one of our own, or a caller's that will do.
+//! The agent of ureq beneath the client: our own, or a caller's that meets our conditions.
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::http::uri::{Authority, Scheme};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
-use crate::connect;
+use super::base_url::BaseUrl;
+use super::resolve::CachingResolver;
+use super::{MAX_HEADERS, MAX_LINE, connect, in_words};
 
-/// The largest header section of an answer that is read, in bytes.
-pub(crate) const LARGEST_HEADERS: usize = 64 * 1024;
-/// The longest line of a request's head, in bytes: servers take no longer ones.
-pub(crate) const LONGEST_LINE: usize = 8 * 1024;
 /// ureq sends a line only if its output buffer can hold it. A worker's id comes on top of the base URL.
-const SMALLEST_OUTPUT_BUFFER: usize = 2 * LONGEST_LINE;
+const MIN_OUTPUT_BUFFER: usize = 2 * MAX_LINE;
 
 /// ureq with its defaults, but for the TLS library and roots that the features select.
-pub(crate) fn own(scheme: &Scheme, authority: &Authority, is_local: bool) -> Result<Agent, String> {
-    if *scheme == Scheme::HTTPS && !cfg!(any(feature = "rustls", feature = "native-tls")) {
+pub(super) fn own(base_url: &BaseUrl) -> Result<(Agent, CachingResolver), String> {
+    if base_url.scheme == Scheme::HTTPS && !cfg!(any(feature = "rustls", feature = "native-tls")) {
         return Err("an https base URL needs the cargo feature `rustls` or `native-tls` of handinger".into());
     }
     let mut config = Agent::config_builder();
@@ -33,36 +31,48 @@ pub(crate) fn own(scheme: &Scheme, authority: &Authority, is_local: bool) -> Res
         }
         config = config.tls_config(tls.build());
     }
-    if is_local {
-        // The way to this machine is not through another one, and the key would go there unencrypted.
+    if base_url.is_loopback() {
+        // A loopback host is not reached through another host, and the key would go there unencrypted.
         config = config.proxy(None);
     }
     let config = config.build();
-    check_features(&config, scheme, authority)?;
-    Ok(connect::agent(config))
+    check_features(&config, &base_url.scheme, &base_url.authority)?;
+    let resolver = CachingResolver::default();
+    Ok((connect::agent(config, resolver.clone()), resolver))
 }
 
-/// What of a caller's agent cannot be set for a single request must be such that our requests pass.
-pub(crate) fn callers(agent: Agent, scheme: &Scheme, authority: &Authority) -> Result<Agent, String> {
+/// Rejects agents whose settings cannot be overridden per request, and would make our requests fail or leak.
+pub(super) fn callers(agent: Agent, base_url: &BaseUrl, allow_insecure_http: bool) -> Result<Agent, String> {
     let config = agent.config();
-    if config.https_only() && *scheme == Scheme::HTTP {
+    let is_http = base_url.scheme == Scheme::HTTP;
+    if config.https_only() && is_http {
         return Err("the agent allows https only, and the base URL is http".into());
     }
-    // ureq takes a head that fills the buffer for a broken connection.
-    if config.input_buffer_size() <= LARGEST_HEADERS {
-        return Err("the agent's input buffer must be larger than 64 KiB".into());
+    if is_http && !allow_insecure_http && proxy(config, &base_url.authority).is_some() {
+        return Err("the agent's proxy would receive the key unencrypted; use an https base URL, \
+             no proxy, or allow_insecure_http(true)"
+            .into());
     }
-    if config.output_buffer_size() < SMALLEST_OUTPUT_BUFFER {
-        return Err("the agent's output buffer must not be smaller than 16 KiB".into());
+    // ureq takes a head that fills the buffer for a lost connection.
+    if config.input_buffer_size() <= MAX_HEADERS {
+        return Err(format!("the agent's input buffer must be larger than {}", in_words(MAX_HEADERS)));
     }
-    check_features(config, scheme, authority)?;
+    if config.output_buffer_size() < MIN_OUTPUT_BUFFER {
+        return Err(format!("the agent's output buffer must be at least {}", in_words(MIN_OUTPUT_BUFFER)));
+    }
+    check_features(config, &base_url.scheme, &base_url.authority)?;
     Ok(agent)
+}
+
+/// The proxy that requests to `authority` go through.
+fn proxy<'a>(config: &'a Config, authority: &Authority) -> Option<&'a Proxy> {
+    let target = Uri::from(authority.clone());
+    config.proxy().filter(|proxy| !proxy.is_no_proxy(&target))
 }
 
 /// Where this build lacks what the settings ask for, ureq panics when it connects, or connects without it.
 fn check_features(config: &Config, scheme: &Scheme, authority: &Authority) -> Result<(), String> {
-    let target = Uri::from(authority.clone());
-    let proxy = config.proxy().filter(|proxy| !proxy.is_no_proxy(&target)).map(Proxy::protocol);
+    let proxy = proxy(config, authority).map(Proxy::protocol);
     let is_socks = proxy.is_some_and(|proxy| !matches!(proxy, ProxyProtocol::Http | ProxyProtocol::Https));
     let missing = if is_socks && !cfg!(feature = "socks-proxy") {
         Some(("a SOCKS proxy", "socks-proxy"))
