@@ -1,68 +1,49 @@
-//! A blocking client for the worker-webhook API of [Handinger](https://handinger.com): five calls, an iterator over
-//! the delivery history, errors that say what happened, and no async runtime.
+//! A blocking client for the worker-webhook API of [Handinger](https://handinger.com): five calls, iterators over the
+//! delivery history, errors that say what happened, and no async runtime.
 //!
 //! Handinger runs tasks with AI workers. When a task completes, it POSTs to the webhook of its worker. This crate sets
 //! and removes these webhooks, rotates their tokens, and reads how the deliveries went. It is for scripts, build scripts
 //! and small command-line tools. It is not an official client.
 //!
 //! ```no_run
-//! let client = handinger::HandingerClient::from_env()?;
+//! let client = handinger::HandingerClient::from_env()?; // HANDINGER_API_KEY
 //!
 //! for execution in client.executions("wrk_1") {
 //!     let execution = execution?;
-//!     if let Some(error) = &execution.error_message {
-//!         println!("{} {error}", execution.created_at);
+//!     if !execution.is_success() {
+//!         println!("{} {}", execution.created_at, execution.error_message.unwrap_or_default());
 //!     }
 //! }
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
-//! # Setting up
-//!
-//! [`HandingerClient::from_env`] takes the key from `HANDINGER_API_KEY`, and heeds `HANDINGER_BASE_URL` and
-//! `HANDINGER_CUSTOM_HEADERS` as the API's other clients do. [`HandingerClient::new`] takes the key itself, and
-//! [`HandingerClient::builder`] everything that can be set; each setting has a default. A client is cheap to clone,
-//! and its clones share their connections, so that one call can have options of its own:
-//!
-//! ```
-//! # use std::time::Duration;
-//! # let fake = handinger::fake::FakeHandinger::start();
-//! # fake.add_worker("wrk_1");
-//! # let client = fake.client();
-//! let webhook = client.clone().with_timeout(Duration::from_secs(5)).with_max_retries(0).retrieve_webhook("wrk_1")?;
-//! # Ok::<(), handinger::Error>(())
-//! ```
-//!
 //! # The five calls
 //!
-//! | call | what it does | may be repeated |
-//! |---|---|---|
-//! | [`retrieve_webhook`](HandingerClient::retrieve_webhook) | tells the URL and token of a worker's webhook | yes |
-//! | [`update_webhook`](HandingerClient::update_webhook) | sets, replaces or removes the URL | yes |
-//! | [`delete_webhook`](HandingerClient::delete_webhook) | removes URL and token | yes |
-//! | [`regenerate_token`](HandingerClient::regenerate_token) | replaces the token | no: each call makes another token |
-//! | [`list_executions`](HandingerClient::list_executions) | one page of the delivery history | yes |
-//!
 //! ```
 //! # let fake = handinger::fake::FakeHandinger::start();
 //! # fake.add_worker("wrk_1");
 //! # let client = fake.client();
-//! let webhook = client.update_webhook("wrk_1", "https://example.com/hook")?;
-//! let rotated = client.regenerate_token("wrk_1")?;
-//! assert_eq!(rotated.url, webhook.url);
-//! assert_ne!(rotated.token, webhook.token);
+//! let webhook = client.update_webhook("wrk_1", "https://example.com/hook")?; // sets the URL, and a token
+//! assert_eq!(client.retrieve_webhook("wrk_1")?, webhook);
 //!
-//! client.update_webhook("wrk_1", None)?; // the same as delete_webhook
-//! assert_eq!(client.retrieve_webhook("wrk_1")?.url, None);
+//! let regenerated = client.regenerate_token("wrk_1")?; // another token; the old one is invalid
+//! assert_ne!(regenerated.token, webhook.token);
+//!
+//! let newest = client.list_executions("wrk_1", 1)?; // one page of the delivery history
+//! println!("{} deliveries", newest.total_count);
+//!
+//! client.delete_webhook("wrk_1")?; // the same as update_webhook("wrk_1", UpdateWebhook::clear())
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
-//! # Walking the history
+//! [`HandingerClient`] documents each. On top of them, [`rotate_token`](HandingerClient::rotate_token) regenerates the token
+//! and makes sure which one is in force, even if a response is lost.
+//!
+//! # The delivery history
 //!
 //! The history is listed newest first, 50 executions a page, and it moves while it is read: a delivery pushes all
-//! others one place down, a removal pulls them up. [`executions`](HandingerClient::executions) takes care of that: each
-//! execution that is there all the time comes exactly once. [`Executions`] documents its bounds, how to end at a point
-//! in time, how to show progress, and how to go on after an error.
+//! executions one place down, a removal pulls them up. [`executions`](HandingerClient::executions) yields each execution
+//! once all the same, or reports an error. `since` and `after` stop it where an earlier run has been:
 //!
 //! ```
 //! # let fake = handinger::fake::FakeHandinger::start();
@@ -70,21 +51,23 @@
 //! # let client = fake.client();
 //! # client.update_webhook("wrk_1", "https://example.com/hook")?;
 //! # for n in 0..120 { fake.deliver("wrk_1", if n % 10 == 0 { 503 } else { 200 }); }
-//! let slowest = client
-//!     .executions("wrk_1")
-//!     .collect::<Result<Vec<_>, _>>()?
-//!     .into_iter()
-//!     .max_by_key(|execution| execution.duration());
-//! # assert!(slowest.is_some());
+//! use handinger::time::{Duration, OffsetDateTime};
+//!
+//! let yesterday = OffsetDateTime::now_utc() - Duration::DAY;
+//! let recent = client.executions("wrk_1").since(yesterday).collect::<Result<Vec<_>, _>>()?;
+//! let failed = recent.iter().filter(|execution| !execution.is_success()).count();
+//! println!("{failed} of {} deliveries failed", recent.len());
+//! # assert_eq!((failed, recent.len()), (12, 120));
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
-//! For the pages as they are, use [`execution_pages`](HandingerClient::execution_pages).
+//! [`follow`](HandingerClient::follow) waits for new executions and yields them as they come.
+//! [`execution_pages`](HandingerClient::execution_pages) returns the pages as they are.
 //!
 //! # Verifying a delivery
 //!
 //! Each delivery carries the webhook's token in its `X-Handinger-Token` header. [`WebhookToken::verify`] compares in
-//! constant time; whatever does not verify is not from Handinger.
+//! constant time. What does not verify is not from Handinger.
 //!
 //! ```
 //! use handinger::WebhookToken;
@@ -101,58 +84,40 @@
 //! There is one [`Error`]. Printed, it is a line like
 //!
 //! ```text
-//! regenerate token of worker wrk_1: the connection broke; the change may have been applied
+//! regenerate token of worker wrk_1: connection lost; the change may have been applied
 //! ```
 //!
-//! and for the program there are [`kind`](Error::kind), predicates such as [`is_not_found`](Error::is_not_found), and
-//! what the server said. Before a failure gets that far, the call has been tried again where that is safe (RFC 9110 §9.2.2):
+//! For the program there are [`kind`](Error::kind), predicates such as [`is_not_found`](Error::is_not_found) and
+//! [`is_transient`](Error::is_transient), and what the server said. By the time you see an error, the client has already
+//! retried where that is safe. [`Error`] documents [what to do](Error#what-to-do), and
+//! [what is retried](Error#what-has-been-retried-already).
 //!
-//! | what happened | retrieve, list, update, delete | regenerate | a change may have been made |
-//! |---|---|---|---|
-//! | not sent: name lookup, connecting, TLS handshake | again | again | no |
-//! | 408, 409, 429 | again | again | no |
-//! | 503 with a valid `Retry-After` or `retry-after-ms` | again | again | no |
-//! | any other 5xx, or a status from 600 up | again | error | yes |
-//! | sent, and then a timeout, a reset, or an answer broken off | again | error | yes |
-//! | an answer of success that does not decode, or is too large | error | error | yes |
-//! | 3xx, any other 4xx | error | error | no |
+//! # Settings
 //!
-//! A server's `x-should-retry: false` stops this for any status; `true` extends it to all of them, but for a regenerate
-//! only to 4xx. There are up to two retries ([`max_retries`](HandingerClientBuilder::max_retries)). Before each the
-//! client waits as long as the server asks, up to 60 s, or else 0.5 s, then 1, 2, 4 and 8 s, less up to a quarter at
-//! random. If the server asks for more than 60 s, the error comes at once, and says how long in
-//! [`retry_after`](Error::retry_after).
+//! [`HandingerClient::from_env`] reads the key from `HANDINGER_API_KEY`, and honors `HANDINGER_BASE_URL` and
+//! `HANDINGER_CUSTOM_HEADERS` as the API's other clients do. [`HandingerClient::new`] takes the key itself, and
+//! [`HandingerClient::builder`] everything that can be set. A single call can have options of its own:
 //!
-//! What to do then:
+//! ```
+//! # use std::time::Duration;
+//! # let fake = handinger::fake::FakeHandinger::start();
+//! # fake.add_worker("wrk_1");
+//! # let client = fake.client();
+//! let webhook = client.with_timeout(Duration::from_secs(5)).with_max_retries(0).retrieve_webhook("wrk_1")?;
+//! # Ok::<(), handinger::Error>(())
+//! ```
 //!
-//! | the error | what it means | what to do |
-//! |---|---|---|
-//! | [`ErrorKind::InvalidInput`] | refused before anything was sent | correct the argument or setting that it names |
-//! | [`is_unauthorized`](Error::is_unauthorized), [`is_forbidden`](Error::is_forbidden) | the key is not valid, or not that of the worker's creator | check the key |
-//! | [`is_not_found`](Error::is_not_found) | there is no such worker | check the id |
-//! | [`is_rate_limited`](Error::is_rate_limited) | too many requests | come back after [`retry_after`](Error::retry_after) |
-//! | [`ErrorKind::Connect`], [`ErrorKind::Timeout`], [`ErrorKind::Transport`], [`is_server_error`](Error::is_server_error) | it may pass | come back later; see below after a change |
-//! | [`ErrorKind::Redirect`] | the API is elsewhere | set the [`base_url`](HandingerClientBuilder::base_url) that it names, if you trust it |
-//! | [`ErrorKind::Decode`] | something other than the API answered, or the API has changed | look at [`body`](Error::body) |
-//!
-//! If [`may_have_been_applied`](Error::may_have_been_applied) after an update or delete, call it again: the outcome is
-//! the same. After a regenerate, ask [`retrieve_webhook`](HandingerClient::retrieve_webhook) for the token in force and
-//! compare it with the old one; call again only if it has not changed.
-//!
-//! # Timeouts
-//!
-//! Three bounds, of which the last is off unless it is set:
-//! [`timeout`](HandingerClientBuilder::timeout) for one try, however slowly its bytes come (60 s);
-//! [`connect_timeout`](HandingerClientBuilder::connect_timeout) for its part before the request is sent (5 s);
-//! [`total_timeout`](HandingerClientBuilder::total_timeout) for a call with all its tries and waits.
-//! An answer is read up to 10 MiB after decompression, its headers up to 64 KiB and 128 in number.
+//! Three timeouts bound a call: [`timeout`](HandingerClientBuilder::timeout) for one attempt, however slowly its bytes
+//! come (60 s); [`connect_timeout`](HandingerClientBuilder::connect_timeout) within it (5 s); and
+//! [`total_timeout`](HandingerClientBuilder::total_timeout) for all attempts and waits together (off by default). A
+//! response body is read up to 10 MiB after decompression, headers up to 64 KiB and 128 in number.
 //!
 //! # TLS and proxies
 //!
 //! Certificates are checked against Mozilla's roots by rustls, unless [features](#cargo-features) select another
 //! library or the roots of the system. Proxies are taken from the environment: `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`,
-//! and `NO_PROXY` for exceptions. The key goes nowhere else: redirects are not followed, and `http:` is refused except to
-//! this machine, unless [`allow_insecure_http`](HandingerClientBuilder::allow_insecure_http) says so. For everything
+//! and `NO_PROXY` for exceptions. The key goes nowhere else: redirects are not followed, and `http:` is rejected except to
+//! a loopback host, unless [`allow_insecure_http`](HandingerClientBuilder::allow_insecure_http) says so. For everything
 //! else, hand in an [`agent`](HandingerClientBuilder::agent) of [ureq]:
 //!
 #![cfg_attr(feature = "rustls", doc = "```")]
@@ -187,8 +152,8 @@
 //!
 //! # Testing your own tool
 //!
-//! With the feature `fake`, best among the `dev-dependencies`, there is a Handinger to test against: it listens on
-//! a port of this machine, keeps workers, webhooks and a history, and fails, stalls or hangs up when told to.
+//! With the feature `fake`, best among the `dev-dependencies`, the module `fake` has a Handinger to test against. It
+//! listens on a loopback port, keeps workers, webhooks and a history, and fails, stalls or hangs up on demand.
 //!
 #![cfg_attr(feature = "fake", doc = "```")]
 #![cfg_attr(not(feature = "fake"), doc = "```ignore")]
@@ -199,9 +164,9 @@
 //! let client = fake.client(); // or any client, with fake.base_url() and fake.api_key()
 //!
 //! fake.fail_next(2, 503);
-//! client.update_webhook("wrk_1", "https://example.com/hook")?; // succeeds at the third try
+//! client.update_webhook("wrk_1", "https://example.com/hook")?; // succeeds on the third attempt
 //! fake.deliver("wrk_1", 500);
-//! assert_eq!(client.list_executions("wrk_1", 1)?.logs[0].response_status, Some(500));
+//! assert!(!client.list_executions("wrk_1", 1)?.logs[0].is_success());
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
@@ -222,32 +187,35 @@
 //! | feature | default | what it does |
 //! |---|---|---|
 //! | `rustls` | yes | TLS by rustls with ring, and Mozilla's roots |
-//! | `gzip` | yes | asks for compressed answers |
+//! | `gzip` | yes | asks for compressed responses |
 //! | `native-tls` | | TLS by the system's library (OpenSSL on Linux), unless `rustls` is on as well |
 //! | `platform-verifier` | | the system's root certificates instead of Mozilla's |
 //! | `socks-proxy` | | SOCKS proxies as well |
 //! | `fake` | | the module `fake`, for tests |
 //!
-//! Without `rustls` and `native-tls` there is no TLS: an `https` base URL is refused when the client is built.
+//! Without `rustls` and `native-tls` there is no TLS: an `https` base URL is rejected when the client is built.
 //!
 //! # Logging
 //!
-//! Through the [log](https://docs.rs/log) facade, target `handinger`, level DEBUG: a line for each try, with
-//! method, path (without the worker's id), status or problem, number of the try and time it took, and a line before each
-//! wait. No line has a key, a token, a worker's id, or the path of a webhook's URL. At TRACE, ureq's own targets
-//! (`ureq`, `ureq_proto`) log what goes over the wire: leave those off where keys must not be logged.
+//! Through the [log](https://docs.rs/log) facade, target `handinger`, level DEBUG: a line for each attempt, with
+//! method, path (with `{workerId}` in place of the worker's id), status or problem, number of the attempt and the time it
+//! took, and a line before each wait. The client writes no key, no token, no worker's id and no path of a webhook's URL into
+//! a line. Of a redirect's target it logs scheme, host and port and, on the base URL's own origin, the path without the
+//! worker's id.
+//!
+//! At TRACE, ureq's own targets (`ureq`, `ureq_proto`) log what goes over the wire: leave those off where keys must not be
+//! logged.
 //!
 //! # Versions
 //!
 //! Needs Rust 1.88; a later one is required only with a new minor version. Of other crates, the public API shows
 //! `time::OffsetDateTime`, `ureq::Agent` in [`agent`](HandingerClientBuilder::agent), and serde's traits; [`time`] and
-//! [`ureq`] are re-exported in the versions that fit. ureq is held at its minor version 3.5, since part of what is used
-//! of it may change with the next; that will take a new minor version of this crate. Structs and enums can grow
+//! [`ureq`] are re-exported in the versions that fit. Any ureq from 3.5.2 to below 4 will do. Structs and enums can grow
 //! (`#[non_exhaustive]`). The wording of errors and log lines is not part of the API.
 //!
 //! # Not supported
 //!
-//! WebAssembly (there are no sockets), HTTP/2, and the rest of Handinger's API.
+//! Async, headers for a single call, WebAssembly (there are no sockets), HTTP/2, and the rest of Handinger's API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
