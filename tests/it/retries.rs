@@ -208,13 +208,12 @@ fn every_call_is_retried_after_the_lookup_of_an_unknown_host() {
     assert_never_sent(&client, ErrorKind::Connect, &waits);
 }
 
-/// macOS takes a backlog of 0 for its longest one, and Windows refuses connections when the backlog is full.
+/// Other systems need not ignore new connections while a backlog is full: Windows refuses them.
 #[cfg(target_os = "linux")]
 #[test]
 fn every_call_is_retried_after_a_connect_timeout() {
     let (socket, address) = unlistened();
     socket.listen(0).unwrap();
-    // With its backlog full, the kernel ignores new connections.
     let timeout = Duration::from_millis(50);
     let backlog: Vec<_> =
         std::iter::from_fn(|| TcpStream::connect_timeout(&address, timeout).ok()).take(64).collect();

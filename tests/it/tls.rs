@@ -150,8 +150,7 @@ mod with_tls {
         Agent::config_builder().proxy(proxy).tls_config(tls).build().new_agent()
     }
 
-    /// Native TLS is tested on Linux alone: the libraries of macOS and Windows reject certificates that are valid for so
-    /// long, and lack TLS 1.3 or the root and the client certificate in the form that a test can give them.
+    /// Native TLS is tested on Linux alone, where it is OpenSSL: macOS's Secure Transport, for one, has no TLS 1.3.
     fn providers() -> impl Iterator<Item = TlsProvider> {
         let native = cfg!(all(feature = "native-tls", target_os = "linux")).then_some(TlsProvider::NativeTls);
         [TlsProvider::Rustls].into_iter().chain(native)
