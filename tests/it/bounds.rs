@@ -54,7 +54,7 @@ fn endless(head: impl Into<Vec<u8>>, bytes: Vec<u8>) -> Server {
     })
 }
 
-const TOO_LARGE: &str = "Decode: retrieve webhook of worker wrk_1: the answer's body is over 10 MiB";
+const TOO_LARGE: &str = "Decode: retrieve webhook of worker wrk_1: the response body is over 10 MiB";
 
 #[test]
 fn an_endless_body_is_an_error() {
@@ -84,7 +84,7 @@ fn a_body_with_a_large_content_length_is_an_error() {
 fn an_endless_body_of_an_error_status_is_read_in_part() {
     let server = endless("HTTP/1.1 404 Not Found\r\n\r\n", b"no such worker ".repeat(4096));
     let outcome = outcome("retrieve", &server);
-    let start = "Status: retrieve webhook of worker wrk_1: the server answered 404: no such worker no such";
+    let start = "Status: retrieve webhook of worker wrk_1: the server returned 404: no such worker no such";
     assert!(outcome.starts_with(start), "{outcome}");
 }
 
@@ -93,12 +93,12 @@ fn endless_headers_are_an_error() {
     let server = endless("HTTP/1.1 200 OK\r\nX-Long: ", vec![b'x'; 4096]);
     assert_eq!(
         outcome("retrieve", &server),
-        "Decode: retrieve webhook of worker wrk_1: the answer's headers are over 64 KiB"
+        "Decode: retrieve webhook of worker wrk_1: the response headers are over 64 KiB"
     );
     let server = endless("HTTP/1.1 200 OK\r\n", b"X-Many: x\r\n".repeat(400));
     assert_eq!(
         outcome("retrieve", &server),
-        "Decode: retrieve webhook of worker wrk_1: the answer has over 128 headers"
+        "Decode: retrieve webhook of worker wrk_1: the response has over 128 headers"
     );
 }
 
@@ -123,7 +123,7 @@ fn a_gzip_bomb_is_an_error() {
     assert_eq!(outcome("retrieve", &gzip_bomb("HTTP/1.1 200 OK")), TOO_LARGE);
 
     let server = gzip_bomb("HTTP/1.1 500 Oops");
-    let expected = "Status: retrieve webhook of worker wrk_1: the server answered 500 (3 tries)";
+    let expected = "Status: retrieve webhook of worker wrk_1: the server returned 500 (3 attempts)";
     assert_eq!(outcome("retrieve", &server), expected);
 }
 
@@ -164,19 +164,19 @@ fn deeply_nested_json_neither_overflows_the_stack_nor_hides_the_status() {
         (
             200,
             format!(r#"{{"url":{deep}}}"#),
-            "Decode: retrieve webhook of worker wrk_1: the answer is not what the API promises",
+            "Decode: retrieve webhook of worker wrk_1: the response is not what the API documents",
         ),
         (
             200,
             deep.clone(),
-            "Decode: retrieve webhook of worker wrk_1: the answer is not what the API promises",
+            "Decode: retrieve webhook of worker wrk_1: the response is not what the API documents",
         ),
         // An unknown field is skipped, however deep it is.
         (200, format!(r#"{{"url":null,"new":{deep}}}"#), "Webhook { url: None, token: None }"),
         (
             404,
             format!(r#"{{"error":{deep}}}"#),
-            "Status: retrieve webhook of worker wrk_1: the server answered 404",
+            "Status: retrieve webhook of worker wrk_1: the server returned 404",
         ),
     ] {
         let server = Server::responding([response(status, body)]);

@@ -52,7 +52,7 @@ fn the_error_has_the_status_message_and_body_whatever_the_body_is() {
             assert_eq!(error.header("x-request-id"), Some("req_1"), "{case}");
             assert_eq!(error.attempts(), 1, "{case}");
             assert!(error.source().is_none(), "{case}");
-            let start = format!("retrieve webhook of worker wrk_1: the server answered {status}");
+            let start = format!("retrieve webhook of worker wrk_1: the server returned {status}");
             match message {
                 Some(message) if message.len() < 200 => {
                     assert_eq!(error.to_string(), format!("{start}: {message}"), "{case}");
@@ -189,23 +189,23 @@ fn failures() -> Vec<(Error, String)> {
         ),
         fails(
             client(format!("http://{unlistened}")).retrieve_webhook("wrk_1"),
-            format!("retrieve webhook of worker wrk_1: could not connect to {unlistened} (3 tries)"),
+            format!("retrieve webhook of worker wrk_1: could not connect to {unlistened} (3 attempts)"),
         ),
         fails(
             unresolved.retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: no connection to 127.0.0.1:1 within 5s (3 tries)",
+            "retrieve webhook of worker wrk_1: no connection to 127.0.0.1:1 within 5s (3 attempts)",
         ),
         fails(
             once(&silent).with_timeout(Duration::from_millis(50)).regenerate_token("wrk_1"),
-            "regenerate token of worker wrk_1: no whole answer within 50ms; the change may have been applied",
+            "regenerate token of worker wrk_1: no complete response within 50ms; the change may have been applied",
         ),
         fails(
             client(hanging_up.base_url()).delete_webhook("a/b"),
-            "delete webhook of worker a%2Fb: the connection broke (3 tries); the change may have been applied",
+            "delete webhook of worker a%2Fb: connection lost (3 attempts); the change may have been applied",
         ),
         fails(
             once(&no_http).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the answer is not valid HTTP",
+            "retrieve webhook of worker wrk_1: the response is not valid HTTP",
         ),
         fails(
             client(redirecting.base_url()).retrieve_webhook("wrk_1"),
@@ -218,41 +218,41 @@ fn failures() -> Vec<(Error, String)> {
         ),
         fails(
             client(not_found.base_url()).update_webhook("wrk_1", "https://example.com/hook"),
-            "update webhook of worker wrk_1: the server answered 404: worker not found",
+            "update webhook of worker wrk_1: the server returned 404: worker not found",
         ),
         fails(
             client(failing.base_url()).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the server answered 500 (3 tries)",
+            "retrieve webhook of worker wrk_1: the server returned 500 (3 attempts)",
         ),
         fails(
             client(busy.base_url()).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the server answered 429: slow down; \
-             the server asks for a longer wait than 60s",
+            "retrieve webhook of worker wrk_1: the server returned 429: slow down; \
+             the server asks to wait longer than 60s",
         ),
         fails(
             client(waiting.base_url()).with_total_timeout(Duration::from_secs(30)).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the server answered 503; no time left within the total timeout of 30s",
+            "retrieve webhook of worker wrk_1: the server returned 503; no time left within the total timeout of 30s",
         ),
         fails(
             client(unexpected.base_url()).regenerate_token("wrk_1"),
-            "regenerate token of worker wrk_1: the answer is not what the API promises; \
+            "regenerate token of worker wrk_1: the response is not what the API documents; \
              the change may have been applied",
         ),
         fails(
             client(large.base_url()).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the answer's body is over 10 MiB",
+            "retrieve webhook of worker wrk_1: the response body is over 10 MiB",
         ),
         fails(
             client(large_headers.base_url()).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the answer's headers are over 64 KiB",
+            "retrieve webhook of worker wrk_1: the response headers are over 64 KiB",
         ),
         (
             once(&not_found).list_executions("wrk_1", 7).unwrap_err(),
-            "list executions of worker wrk_1, page 7: the server answered 404: worker not found".into(),
+            "list executions of worker wrk_1, page 7: the server returned 404: worker not found".into(),
         ),
         (
             builder("ftp://example.com").build().unwrap_err(),
-            "build client: the base URL must begin with https://, or http:// for this machine".into(),
+            "build client: the base URL must begin with https://, or http:// for a loopback host".into(),
         ),
     ]
 }
@@ -278,7 +278,7 @@ fn an_error_has_a_source_if_it_has_a_cause() {
         assert_eq!(error.source().is_some(), expected, "{display}");
 
         // A caller can downcast to `io::Error`, but not to what a private dependency returns.
-        let is_io = display.contains("the connection broke") || display.contains("could not connect");
+        let is_io = display.contains("connection lost") || display.contains("could not connect");
         assert_eq!(
             error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>),
             is_io,
@@ -308,14 +308,14 @@ fn display_is_one_short_line_whatever_the_message_is() {
         let body = if body.len() > KEPT { message.to_owned() } else { body };
         let error = error_of(response(400, body));
         let line = error.to_string();
-        assert_eq!(line, format!("retrieve webhook of worker wrk_1: the server answered 400{shown}"));
+        assert_eq!(line, format!("retrieve webhook of worker wrk_1: the server returned 400{shown}"));
         assert!(!line.contains(char::is_control));
     }
 
     let line = error_of(response(400, long_word)).to_string();
     assert_eq!(
         line.chars().count(),
-        "retrieve webhook of worker wrk_1: the server answered 400: …".len() - 2 + 200
+        "retrieve webhook of worker wrk_1: the server returned 400: …".len() - 2 + 200
     );
 }
 
@@ -339,7 +339,7 @@ fn debug_shows_neither_body_nor_headers() {
     assert_eq!(
         shown,
         "Error { kind: Decode, \
-         display: \"retrieve webhook of worker wrk_1: the answer is not what the API promises\", \
+         display: \"retrieve webhook of worker wrk_1: the response is not what the API documents\", \
          status: Some(200), attempts: 1, retry_after: None, may_have_been_applied: false, \
          source: Some(\"neither `url` nor `token` in the object\") }"
     );

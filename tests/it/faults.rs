@@ -54,7 +54,7 @@ fn a_lost_connection_is_a_transport_error_with_its_cause() {
     ] {
         for error in errors_of(&fault) {
             assert_eq!(error.kind(), ErrorKind::Transport, "{what}: {error:?}");
-            assert!(error.to_string().contains(": the connection broke"), "{what}: {error}");
+            assert!(error.to_string().contains(": connection lost"), "{what}: {error}");
             let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
             assert!(cause.is_some(), "{what}: {:?}", error.source());
             // A reset can overtake what was sent before it.
@@ -92,7 +92,7 @@ fn an_invalid_response_is_a_transport_error_with_its_cause() {
     ] {
         for error in errors_of(&sends(bytes.clone())) {
             assert_eq!(error.kind(), ErrorKind::Transport, "{what}: {error:?}");
-            assert!(error.to_string().contains(": the answer is not valid HTTP"), "{what}: {error}");
+            assert!(error.to_string().contains(": the response is not valid HTTP"), "{what}: {error}");
             let cause = error.source().unwrap().to_string();
             assert!(cause.starts_with("protocol: "), "{what}: {cause}");
         }

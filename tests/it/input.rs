@@ -6,7 +6,7 @@ use handinger::{Error, ErrorKind, HandingerClient, HandingerClientBuilder, Updat
 
 use crate::support::{ANY_BODY, Server, builder, client, response};
 
-const NO_BASE: &str = "the base URL must begin with https://, or http:// for this machine";
+const NO_BASE: &str = "the base URL must begin with https://, or http:// for a loopback host";
 
 fn server() -> Server {
     Server::responding([response(200, ANY_BODY)])

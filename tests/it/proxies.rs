@@ -144,7 +144,7 @@ fn a_proxy_that_rejects_the_request_is_a_connect_error() {
         let url = format!("http://user:s3cret@{}", proxy.address());
         let expected = format!(
             "Connect, applied: false: regenerate token of worker wrk_1: \
-             could not connect to handinger.test (3 tries): CONNECT proxy failed: proxy server responded {status}/{status}"
+             could not connect to handinger.test (3 attempts): CONNECT proxy failed: proxy server responded {status}/{status}"
         );
         assert_eq!(regenerate(&client_with(agent(&url))), expected);
         assert_eq!(outcome("http://handinger.test", &[("ALL_PROXY", &url)]), expected);
@@ -157,7 +157,7 @@ fn a_proxy_that_refuses_connections_is_a_connect_error() {
     let (_socket, address) = unlistened();
     let url = format!("http://user:s3cret@{address}");
     let expected = "Connect ConnectionRefused, applied: false: \
-                    regenerate token of worker wrk_1: could not connect to handinger.test (3 tries): ";
+                    regenerate token of worker wrk_1: could not connect to handinger.test (3 attempts): ";
     for outcome in
         [regenerate(&client_with(agent(&url))), outcome("http://handinger.test", &[("ALL_PROXY", &url)])]
     {
@@ -187,7 +187,7 @@ fn an_endless_response_of_a_proxy_ends_in_time() {
         assert_eq!(
             outcome("http://handinger.test", &variables),
             "Timeout, applied: false: regenerate token of worker wrk_1: \
-             no connection to handinger.test within 100ms (3 tries): timeout: connect"
+             no connection to handinger.test within 100ms (3 attempts): timeout: connect"
         );
     }
 }

@@ -117,7 +117,7 @@ fn with_a_permanent_fault_a_call_ends_as_the_table_says() {
                 error.to_string().ends_with("; the change may have been applied"),
                 error.may_have_been_applied()
             );
-            assert_eq!(error.to_string().contains("(3 tries)"), attempts == 3, "{error}");
+            assert_eq!(error.to_string().contains("(3 attempts)"), attempts == 3, "{error}");
         }
     }
 }
@@ -248,7 +248,7 @@ fn every_call_is_retried_after_a_failed_tls_handshake() {
         let server = Server::faulty(usize::MAX, &fault);
         let waits = Waits::default();
         let client = builder(format!("https://{}", server.address())).sleep_with(waits.recorder()).build();
-        let end = format!(": could not connect to {} (3 tries)", server.address());
+        let end = format!(": could not connect to {} (3 attempts)", server.address());
         for error in assert_never_sent(&client.unwrap(), ErrorKind::Connect, &waits) {
             assert!(error.to_string().ends_with(&end), "{error}");
         }
@@ -312,7 +312,7 @@ fn a_requested_wait_over_60_s_is_reported_at_once() {
         let error = result.unwrap_err();
         assert_eq!((waits, requests), (vec![], 1), "{name}: {value}");
         assert_eq!((error.attempts(), error.retry_after()), (1, Some(wait)), "{name}: {value}");
-        assert!(error.to_string().ends_with("429; the server asks for a longer wait than 60s"), "{error}");
+        assert!(error.to_string().ends_with("429; the server asks to wait longer than 60s"), "{error}");
     }
     let (waits, result, _) = rejected_once(&[("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT")]);
     assert!(result.unwrap_err().retry_after() > Some(Duration::from_secs(86_400)));

@@ -329,20 +329,20 @@ fn the_log_has_a_line_for_each_attempt_and_wait() {
     assert_eq!(waits.take(), [Duration::from_secs(2)]);
     let lines = logged();
     let (without_time, times): (Vec<_>, Vec<_>) =
-        lines.iter().map(|line| line.split_once(", after ").unwrap_or((line, "0s"))).unzip();
+        lines.iter().map(|line| line.split_once(" after ").unwrap_or((line, "0s"))).unzip();
     assert_eq!(
         without_time,
         [
-            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: the server answered 503 at try 1",
-            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: next try in 2s",
-            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: 200 OK at try 2",
+            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: the server returned 503 on attempt 1",
+            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: retrying in 2s",
+            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: 200 OK on attempt 2",
         ]
     );
     assert!(times.iter().all(|time| time.ends_with('s')), "{times:?}");
     client.list_executions("wrk_5ecr3t", 3).unwrap_err();
     let [line] = &*logged() else { panic!("one line") };
     let expected = "DEBUG GET /api/workers/{workerId}/webhook/executions: \
-                    the answer is not what the API promises at try 1, after ";
+                    the response is not what the API documents on attempt 1 after ";
     assert!(line.starts_with(expected), "{line}");
 }
 

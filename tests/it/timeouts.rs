@@ -81,7 +81,7 @@ fn ends_in_time(what: &str, fault: &Fault, (name, call): (&str, Call)) {
     let server = Server::faulty(usize::MAX, fault);
     let error = timed(TIMEOUT, || call(&hurried(server.base_url())));
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1), "{what}: {error}");
-    assert!(error.to_string().contains("no whole answer within 250ms"), "{what}: {error}");
+    assert!(error.to_string().contains("no complete response within 250ms"), "{what}: {error}");
     assert!(std::error::Error::source(&error).is_some(), "{what}");
     let is_change = !matches!(name, "retrieve" | "list");
     assert_eq!(error.may_have_been_applied(), is_change, "{name}: {what}");

@@ -216,7 +216,7 @@ mod with_tls {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "regenerate token of worker wrk_1: the certificate of {} was refused (3 tries)",
+                    "regenerate token of worker wrk_1: the certificate of {} was rejected (3 attempts)",
                     server.server.address()
                 ),
                 "{name}"
@@ -250,7 +250,7 @@ mod with_tls {
             let error = client.regenerate_token("wrk_1").unwrap_err();
             assert_eq!(
                 error.to_string(),
-                "regenerate token of worker wrk_1: the connection broke; the change may have been applied"
+                "regenerate token of worker wrk_1: connection lost; the change may have been applied"
             );
             assert_eq!(error.kind(), ErrorKind::Transport);
             assert!(causes(&error).to_lowercase().contains("certificate"), "{error:?}");
@@ -284,7 +284,7 @@ mod with_tls {
         assert_eq!(error.kind(), ErrorKind::Transport);
         assert_eq!(
             error.to_string(),
-            "retrieve webhook of worker wrk_1: the answer is not valid HTTP (3 tries)"
+            "retrieve webhook of worker wrk_1: the response is not valid HTTP (3 attempts)"
         );
         assert_eq!(server.received(), "");
     }
