@@ -1,7 +1,7 @@
-//! What a call costs, against the same call written by hand: see BENCHMARKS.md.
+//! Compares the cost of a call with that of the same call written by hand: see BENCHMARKS.md.
 //!
-//! The ratio of two clients is the point, so they take turns, a few milliseconds each, and what is printed are medians
-//! over many rounds: whatever else the machine does meanwhile, it does to all of them.
+//! The contenders take turns of a few milliseconds, so that other load on the machine affects them alike. The results
+//! are medians over many rounds.
 
 mod rivals;
 mod server;
@@ -18,11 +18,11 @@ use rivals::{Bare, Raw};
 use server::Server;
 
 const ROUNDS: usize = 101;
-/// How long a contender's turn takes, roughly.
+/// The approximate length of a contender's turn.
 const TURN: Duration = Duration::from_millis(8);
-/// Pages of a walk whose time is taken.
+/// The pages of a timed walk.
 const WALK: u32 = 20;
-/// Walks of each length whose memory is measured: it differs from process to process with the places of things.
+/// The walks of each length whose memory is measured: it varies from process to process with the memory layout.
 const WALKS: usize = 9;
 
 fn main() {
@@ -68,7 +68,7 @@ struct Rivals {
 }
 
 impl Rivals {
-    /// Prints a row.
+    /// Prints a row of the table.
     fn race<T: DeserializeOwned>(&mut self, name: &str, path: &str, ours: &mut dyn FnMut()) {
         let times = compare([
             ours,
@@ -126,17 +126,17 @@ fn client(address: &str) -> HandingerClient {
     HandingerClient::builder("hnd_bench").base_url(format!("http://{address}")).build().unwrap()
 }
 
-/// Walks a history, and prints the most memory that this process ever had, in KiB.
+/// Walks a history, and prints the peak memory of this process in KiB.
 fn walk(address: &str, pages: &str) {
     let executions = client(address).executions(pages).map(Result::unwrap).count();
     assert_eq!(executions, 50 * pages.parse::<usize>().unwrap());
-    // Linux alone tells it in a file.
+    // Only Linux reports it in a file.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
     println!("{}", peak.map_or("NaN", str::trim));
 }
 
-/// For each contender the microseconds per call, round by round.
+/// Returns the microseconds per call of each contender, round by round.
 fn compare<const N: usize>(mut contenders: [&mut dyn FnMut(); N]) -> [Vec<f64>; N] {
     let calls = contenders.each_mut().map(|call| calls_per_turn(call));
     let mut times = [const { Vec::new() }; N];
@@ -153,7 +153,7 @@ fn compare<const N: usize>(mut contenders: [&mut dyn FnMut(); N]) -> [Vec<f64>; 
     times
 }
 
-/// Warms up, and finds out how many calls make a turn.
+/// Warms up, and returns how many calls make a turn.
 fn calls_per_turn(call: &mut dyn FnMut()) -> u32 {
     let started = Instant::now();
     let mut calls = 0;
@@ -164,7 +164,7 @@ fn calls_per_turn(call: &mut dyn FnMut()) -> u32 {
     (calls / 4).max(1)
 }
 
-/// The median of the ratios of a round.
+/// Returns the median of the rounds' ratios.
 fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
     median(&ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())
 }

@@ -1,4 +1,4 @@
-//! What the client is compared with: the same calls written by hand, over ureq and over a socket.
+//! The same calls written by hand, over ureq and over a socket.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -28,8 +28,7 @@ impl Raw {
     }
 }
 
-/// Line by line what ureq 3.5's `Body::read_json` does, which would need a cargo feature of ureq that the crate does
-/// without.
+/// A copy of ureq 3.5's `Body::read_json`, which needs a cargo feature of ureq that this crate does not enable.
 fn read_json<T: DeserializeOwned>(body: &mut Body) -> T {
     const MAX_BODY_SIZE: u64 = 10 * 1024 * 1024;
     if body.content_length().is_some_and(|length| length <= MAX_BODY_SIZE / 3) {
@@ -39,7 +38,8 @@ fn read_json<T: DeserializeOwned>(body: &mut Body) -> T {
     serde_json::from_reader(body.with_config().limit(MAX_BODY_SIZE).reader()).unwrap()
 }
 
-/// The floor: one write, as few reads as it takes, and the decoder. It looks at no status and bears no surprise.
+/// The least that a call can cost: one write, as few reads as possible, and the decoder. It ignores the status and
+/// panics on anything unexpected.
 pub(crate) struct Bare {
     stream: TcpStream,
     address: String,
@@ -63,16 +63,16 @@ impl Bare {
         let mut filled = 0;
         loop {
             filled += self.stream.read(&mut self.buffer[filled..]).unwrap();
-            if let Some(body) = whole_body(&self.buffer[..filled]) {
+            if let Some(body) = complete_body(&self.buffer[..filled]) {
                 return serde_json::from_str(str::from_utf8(&body).unwrap()).unwrap();
             }
         }
     }
 }
 
-fn whole_body(answer: &[u8]) -> Option<Vec<u8>> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let (head, body) = answer.split_at(end);
+fn complete_body(response: &[u8]) -> Option<Vec<u8>> {
+    let end = response.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let (head, body) = response.split_at(end);
     match str::from_utf8(head).unwrap().split_once("Content-Length: ") {
         Some((_, length)) => {
             let length: usize = length.split_once('\r')?.0.parse().unwrap();
@@ -83,15 +83,15 @@ fn whole_body(answer: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn dechunked(mut body: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::with_capacity(body.len());
+    let mut complete = Vec::with_capacity(body.len());
     loop {
         let line = body.iter().position(|&byte| byte == b'\r').unwrap();
         let length = usize::from_str_radix(str::from_utf8(&body[..line]).unwrap(), 16).unwrap();
         if length == 0 {
-            return whole;
+            return complete;
         }
         body = &body[line + 2..];
-        whole.extend_from_slice(&body[..length]);
+        complete.extend_from_slice(&body[..length]);
         body = &body[length + 2..];
     }
 }

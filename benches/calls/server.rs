@@ -1,7 +1,7 @@
 //! A small HTTP server in a process of its own, so that it shares neither memory nor a file table with the clients.
 //!
-//! The worker's id says what is wanted: `/api/workers/20/webhook/executions?page=3` is page 3 of 20, and for a worker
-//! whose id ends in `-chunked` the same page without a Content-Length.
+//! The worker id selects the response: `/api/workers/20/webhook/executions?page=3` is page 3 of 20. For a worker id that
+//! ends in `-chunked`, it is the same page without a Content-Length.
 
 use std::env;
 use std::fmt::Write as _;
@@ -10,10 +10,10 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-const ROWS: usize = 50;
+const PAGE_SIZE: usize = 50;
 const CHUNKS: usize = 5;
 
-/// The running server; it ends with the process that started it.
+/// The running server, which ends with the process that started it.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
@@ -67,7 +67,7 @@ fn serve(mut stream: TcpStream) {
         }
         let (_, after) = request.split_once("/api/workers/").unwrap();
         let (worker, after) = after.split_once('/').unwrap();
-        let answer = match after.strip_prefix("webhook/executions?page=") {
+        let response = match after.strip_prefix("webhook/executions?page=") {
             None => &webhook,
             Some(number) => {
                 let (number, _) = number.split_once(' ').unwrap();
@@ -76,7 +76,7 @@ fn serve(mut stream: TcpStream) {
                 template.fill(number.parse().unwrap(), count.parse().unwrap())
             }
         };
-        if stream.write_all(answer).is_err() {
+        if stream.write_all(response).is_err() {
             return;
         }
         filled = 0;
@@ -88,15 +88,15 @@ fn with_length(body: &str) -> Vec<u8> {
 }
 
 fn in_chunks(pieces: &[String]) -> Vec<u8> {
-    let mut answer = format!("{}Transfer-Encoding: chunked\r\n\r\n", head());
+    let mut response = format!("{}Transfer-Encoding: chunked\r\n\r\n", head());
     for piece in pieces {
-        write!(answer, "{:x}\r\n{piece}\r\n", piece.len()).unwrap();
+        write!(response, "{:x}\r\n{piece}\r\n", piece.len()).unwrap();
     }
-    answer.push_str("0\r\n\r\n");
-    answer.into_bytes()
+    response.push_str("0\r\n\r\n");
+    response.into_bytes()
 }
 
-/// The headers that such an API sends, more or less.
+/// Typical headers of such an API.
 fn head() -> &'static str {
     "HTTP/1.1 200 OK\r\n\
      Date: Mon, 23 Nov 2026 18:11:19 GMT\r\n\
@@ -105,15 +105,15 @@ fn head() -> &'static str {
      X-Request-Id: 8f14e45f-ceea-467f-a8f6-7c0f4f0a3b1d\r\n"
 }
 
-/// What is written in place of the numbers that differ from page to page.
+/// Placeholders of the numbers that differ from page to page.
 const PAGE_IN_ID: &str = "@page-id";
 const PAGE: &str = "@page---";
 const PAGE_COUNT: &str = "@pages--";
 const TOTAL_COUNT: &str = "@total--";
 
 fn page_in_pieces() -> Vec<String> {
-    let rows: Vec<String> = (0..ROWS).map(row).collect();
-    let mut pieces: Vec<String> = rows.chunks(ROWS / CHUNKS).map(|rows| rows.join(",") + ",").collect();
+    let logs: Vec<String> = (0..PAGE_SIZE).map(execution).collect();
+    let mut pieces: Vec<String> = logs.chunks(PAGE_SIZE / CHUNKS).map(|logs| logs.join(",") + ",").collect();
     pieces[0].insert_str(0, r#"{"logs":["#);
     let last = pieces.last_mut().unwrap();
     last.pop();
@@ -121,10 +121,10 @@ fn page_in_pieces() -> Vec<String> {
     pieces
 }
 
-/// One delivery in ten failed.
-fn row(number: usize) -> String {
+/// Of ten deliveries, the last failed.
+fn execution(number: usize) -> String {
     let (status, response, message) = if number % 10 == 9 {
-        ("error", 503, r#""the endpoint answered 503 Service Unavailable""#)
+        ("error", 503, r#""the endpoint returned 503 Service Unavailable""#)
     } else {
         ("success", 200, "null")
     };
@@ -137,7 +137,7 @@ fn row(number: usize) -> String {
         + r#""url":"https://example.com/handinger-webhook","workerId":"t_org_123_w_01HZY2ZJQ8G7K42W2D7WF6V4GM"}"#
 }
 
-/// An answer whose numbers are overwritten in place: the server's own work should not be what is measured.
+/// A response whose numbers are overwritten in place, so that the server's own work does not distort the measurement.
 struct Template {
     bytes: Vec<u8>,
     places: Vec<(usize, &'static str)>,
@@ -155,7 +155,7 @@ impl Template {
 
     fn fill(&mut self, page: usize, count: usize) -> &[u8] {
         let (id, page) = (format!("{page:08}"), format!("{page:>8}"));
-        let (pages, total) = (format!("{count:>8}"), format!("{:>8}", count * ROWS));
+        let (pages, total) = (format!("{count:>8}"), format!("{:>8}", count * PAGE_SIZE));
         for &(place, mark) in &self.places {
             let text = match mark {
                 PAGE_IN_ID => &id,

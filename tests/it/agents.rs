@@ -1,10 +1,10 @@
-//! Agents that callers hand in.
+//! Agents that a caller hands in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use handinger::{ErrorKind, HandingerClient};
+use handinger::{ErrorKind, HandingerClient, UpdateWebhook};
 use ureq::config::{ConfigBuilder, RedirectAuthHeaders};
 use ureq::http::Uri;
 use ureq::middleware::MiddlewareNext;
@@ -13,16 +13,16 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Proxy, SendBody};
 
-use crate::support::{ANYTHING, CALLS, Server, WEBHOOK, answer, answer_with, builder, client};
+use crate::support::{ANY_BODY, CALLS, Server, WEBHOOK, builder, client, response, response_with};
 
 type Config = ConfigBuilder<AgentScope>;
 type Setting = fn(Config) -> Config;
 
-/// Over before any server has answered.
+/// Expires before any server can respond.
 const SHORT: Option<Duration> = Some(Duration::from_nanos(1));
 
 fn agent(set: impl Fn(Config) -> Config) -> Agent {
-    // No proxy: whether the environment names one must not matter.
+    // A proxy in the environment must not matter.
     set(Agent::config_builder().proxy(None)).build().new_agent()
 }
 
@@ -30,7 +30,7 @@ fn client_with(agent: Agent, base_url: String) -> HandingerClient {
     builder(base_url).agent(agent).build().unwrap()
 }
 
-/// What an agent can be set to that would change what a client does, if it had its way.
+/// Agent settings that would change what a client does if they were not overridden.
 const HOSTILE: [(&str, Setting); 16] = [
     ("statuses as errors", |config| config.http_status_as_error(true)),
     ("redirects", |config| config.max_redirects(10).max_redirects_will_error(true)),
@@ -44,7 +44,7 @@ const HOSTILE: [(&str, Setting); 16] = [
     ("no encodings", |config| config.accept_encoding("")),
     ("unknown encodings", |config| config.accept_encoding("br, zstd")),
     ("no timeout", |config| config.timeout_global(None).timeout_connect(None)),
-    ("a timeout of a try", |config| config.timeout_global(SHORT).timeout_per_call(SHORT)),
+    ("timeouts of the attempt", |config| config.timeout_global(SHORT).timeout_per_call(SHORT)),
     ("timeouts to the request", |config| {
         config.timeout_resolve(SHORT).timeout_connect(SHORT).timeout_send_request(SHORT)
     }),
@@ -57,13 +57,13 @@ const HOSTILE: [(&str, Setting); 16] = [
 ];
 
 #[test]
-fn the_requests_over_any_agent_are_the_clients_own() {
+fn no_agent_setting_changes_the_requests() {
     for (what, hostile) in HOSTILE {
         for (name, call) in CALLS {
             let server = Server::start(|_, connection| {
                 while connection.request().is_some() {
                     std::thread::sleep(Duration::from_millis(2));
-                    connection.send(answer(200, ANYTHING));
+                    connection.send(response(200, ANY_BODY));
                 }
             });
             call(&client(server.base_url())).unwrap();
@@ -77,14 +77,14 @@ fn the_requests_over_any_agent_are_the_clients_own() {
 }
 
 #[test]
-fn failures_over_any_agent_are_what_they_are() {
-    let elsewhere = Server::answering([answer(200, ANYTHING)]);
+fn no_agent_setting_changes_the_errors() {
+    let elsewhere = Server::responding([response(200, ANY_BODY)]);
     for (what, hostile) in HOSTILE {
-        let refusal = answer_with(404, &[("X-Request-Id", "req_1")], r#"{"error": "no such worker"}"#);
-        let redirect = answer_with(302, &[("Location", &elsewhere.base_url())], "");
-        let failure = answer(500, "");
+        let not_found = response_with(404, &[("X-Request-Id", "req_1")], r#"{"error": "no such worker"}"#);
+        let redirect = response_with(302, &[("Location", &elsewhere.base_url())], "");
+        let failure = response(500, "");
         let server =
-            Server::answering([&refusal, &redirect, &failure, &answer(200, WEBHOOK)].map(Vec::clone));
+            Server::responding([&not_found, &redirect, &failure, &response(200, WEBHOOK)].map(Vec::clone));
         let client = client_with(agent(hostile), server.base_url());
 
         let error = client.retrieve_webhook("wrk_1").unwrap_err();
@@ -101,8 +101,8 @@ fn failures_over_any_agent_are_what_they_are() {
 }
 
 #[test]
-fn the_longest_lines_of_a_request_pass_through_the_smallest_buffers_and_longer_ones_are_refused() {
-    let server = Server::answering([answer(200, WEBHOOK)]);
+fn the_longest_request_lines_fit_the_smallest_buffer_and_longer_ones_are_rejected() {
+    let server = Server::responding([response(200, WEBHOOK)]);
     let build = |key: usize, header: usize, path: usize| {
         let base_url = format!("{}/{}", server.base_url(), "x".repeat(path));
         HandingerClient::builder("k".repeat(key))
@@ -123,17 +123,17 @@ fn the_longest_lines_of_a_request_pass_through_the_smallest_buffers_and_longer_o
 }
 
 #[test]
-fn headers_of_an_answer_may_be_as_large_over_any_agent() {
+fn no_agent_setting_limits_the_response_headers() {
     for (what, hostile) in HOSTILE {
         let padding = "x".repeat(60_000);
-        let server = Server::answering([answer_with(200, &[("X-Padding", &padding)], WEBHOOK)]);
+        let server = Server::responding([response_with(200, &[("X-Padding", &padding)], WEBHOOK)]);
         let result = client_with(agent(hostile), server.base_url()).retrieve_webhook("wrk_1");
         assert!(result.is_ok(), "{what}: {result:?}");
     }
 }
 
 #[test]
-fn a_silent_server_is_given_up_in_time_over_any_agent() {
+fn no_agent_setting_changes_the_timeout() {
     let server = Server::start(|_, connection| connection.stay_silent());
     for (what, hostile) in HOSTILE {
         let timeout = Duration::from_millis(50);
@@ -145,8 +145,8 @@ fn a_silent_server_is_given_up_in_time_over_any_agent() {
     }
 }
 
-/// What a client with this agent is refused for, if it is.
-fn refusal(base_url: &str, agent: Agent) -> Option<(ErrorKind, String)> {
+/// The error of building a client with this agent, if it is rejected.
+fn rejection(base_url: &str, agent: Agent) -> Option<(ErrorKind, String)> {
     let error = builder(base_url).agent(agent).build().err()?;
     Some((error.kind(), error.to_string()))
 }
@@ -156,7 +156,7 @@ fn invalid(problem: &str) -> (ErrorKind, String) {
 }
 
 #[test]
-fn an_agent_that_could_not_send_our_requests_is_refused() {
+fn an_agent_that_cannot_send_our_requests_is_rejected() {
     let socks = || Some(Proxy::new("socks5://127.0.0.1:1080").unwrap());
     for (agent, problem) in [
         (agent(|config| config.https_only(true)), "the agent allows https only, and the base URL is http"),
@@ -174,16 +174,16 @@ fn an_agent_that_could_not_send_our_requests_is_refused() {
             "a SOCKS proxy needs the cargo feature `socks-proxy` of handinger",
         ),
     ] {
-        assert_eq!(refusal("http://127.0.0.1:9", agent), Some(invalid(problem)));
+        assert_eq!(rejection("http://127.0.0.1:9", agent), Some(invalid(problem)));
     }
     if cfg!(feature = "socks-proxy") {
-        assert_eq!(refusal("http://127.0.0.1:9", agent(|config| config.proxy(socks()))), None);
+        assert_eq!(rejection("http://127.0.0.1:9", agent(|config| config.proxy(socks()))), None);
     }
 }
 
 #[test]
 #[cfg(feature = "rustls")]
-fn an_agent_with_tls_that_this_build_lacks_is_refused_where_tls_is_used() {
+fn an_agent_with_tls_that_this_build_lacks_is_rejected_only_where_tls_is_used() {
     use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
     let tls = |tls: TlsConfig| agent(move |config| config.tls_config(tls.clone()));
@@ -192,26 +192,26 @@ fn an_agent_with_tls_that_this_build_lacks_is_refused_where_tls_is_used() {
     let https = "https://127.0.0.1:9";
     if cfg!(not(feature = "native-tls")) {
         let problem = "TLS by the system's library needs the cargo feature `native-tls` of handinger";
-        assert_eq!(refusal(https, native()), Some(invalid(problem)));
+        assert_eq!(rejection(https, native()), Some(invalid(problem)));
     }
     if cfg!(not(feature = "platform-verifier")) {
         let problem = "trust in the system's root certificates needs the cargo feature `platform-verifier` of handinger";
-        assert_eq!(refusal(https, platform()), Some(invalid(problem)));
+        assert_eq!(rejection(https, platform()), Some(invalid(problem)));
     }
-    assert_eq!(refusal("http://127.0.0.1:9", native()), None);
-    assert_eq!(refusal("http://127.0.0.1:9", platform()), None);
+    assert_eq!(rejection("http://127.0.0.1:9", native()), None);
+    assert_eq!(rejection("http://127.0.0.1:9", platform()), None);
 }
 
 // ureq's default is TLS by rustls.
 #[test]
 #[cfg(feature = "rustls")]
-fn an_agent_for_https_only_is_welcome_where_the_base_url_is_https() {
+fn an_agent_for_https_only_is_accepted_with_an_https_base_url() {
     let agent = agent(|config| config.https_only(true));
     builder("https://handinger.com").agent(agent).build().unwrap();
 }
 
 #[test]
-fn a_middleware_of_the_agent_sees_every_request() {
+fn the_agents_middleware_sees_every_request() {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = {
         let seen = Arc::clone(&seen);
@@ -221,7 +221,7 @@ fn a_middleware_of_the_agent_sees_every_request() {
         }
     };
     let agent = Agent::config_builder().proxy(None).middleware(count).build().new_agent();
-    let server = Server::answering([answer(500, ""), answer(200, ANYTHING)]);
+    let server = Server::responding([response(500, ""), response(200, ANY_BODY)]);
     let client = client_with(agent, server.base_url());
     for (_, call) in CALLS {
         call(&client).unwrap();
@@ -247,7 +247,7 @@ impl Resolver for EverythingIs {
 
 #[test]
 fn the_agents_resolver_is_used() {
-    let server = Server::answering([answer(200, ANYTHING)]);
+    let server = Server::responding([response(200, ANY_BODY)]);
     let config = Agent::config_builder().proxy(None).build();
     let agent = Agent::with_parts(config, DefaultConnector::default(), EverythingIs(server.address()));
     let client = builder("http://handinger.invalid").allow_insecure_http(true).agent(agent).build().unwrap();
@@ -263,13 +263,13 @@ fn the_agents_resolver_is_used() {
 }
 
 #[test]
-fn without_an_agent_one_connection_serves_all_calls_and_clones() {
-    let server = Server::answering([answer(404, "{}"), answer(200, WEBHOOK)]);
+fn one_connection_serves_all_calls_and_clones() {
+    let server = Server::responding([response(404, "{}"), response(200, WEBHOOK)]);
     let client = client(server.base_url());
     client.retrieve_webhook("wrk_1").unwrap_err();
     for _ in 0..5 {
         client.clone().with_max_retries(0).retrieve_webhook("wrk_1").unwrap();
-        client.update_webhook("wrk_1", None).unwrap();
+        client.update_webhook("wrk_1", UpdateWebhook::clear()).unwrap();
         let other = client.clone();
         std::thread::spawn(move || other.delete_webhook("wrk_1").unwrap()).join().unwrap();
     }
@@ -278,7 +278,7 @@ fn without_an_agent_one_connection_serves_all_calls_and_clones() {
 
 #[test]
 fn two_clients_share_the_connections_of_one_agent() {
-    let server = Server::answering([answer(200, WEBHOOK)]);
+    let server = Server::responding([response(200, WEBHOOK)]);
     let agent = agent(|config| config);
     for _ in 0..3 {
         client_with(agent.clone(), server.base_url()).retrieve_webhook("wrk_1").unwrap();

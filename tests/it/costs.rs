@@ -1,30 +1,27 @@
-//! Connections, requests and threads, counted: what keeps a call cheap, without a clock.
+//! What keeps a call cheap, without a clock: counts of connections, requests and threads.
 
 use std::env;
-use std::net::Shutdown;
-use std::process::Command;
-use std::sync::mpsc;
 use std::thread;
 
 use handinger::HandingerClient;
 
-use crate::support::{Server, WEBHOOK, answer, builder, client};
+use crate::support::{Server, WEBHOOK, builder, client, rerun, response};
 
-/// A history of so many pages, with three rows a page.
+/// A history of so many pages, with three executions a page.
 fn history(pages: u64) -> Server {
     Server::start(move |_, connection| {
         while let Some(request) = connection.request() {
             let (_, after) = request.split_once("?page=").unwrap();
             let page: u64 = after.split_once(' ').unwrap().0.parse().unwrap();
-            let rows = (0..3).map(|row| {
-                format!(r#"{{"id":"whe_{page}_{row}","createdAt":"2026-11-23T18:11:19Z","durationMs":1,"#)
+            let executions = (0..3).map(|number| {
+                format!(r#"{{"id":"whe_{page}_{number}","createdAt":"2026-11-23T18:11:19Z","durationMs":1,"#)
                     + r#""requestStatus":"success","url":"https://example.com/hook","workerId":"wrk_1"}"#
             });
-            let rows = rows.collect::<Vec<_>>().join(",");
+            let logs = executions.collect::<Vec<_>>().join(",");
             let total = 3 * pages;
             let page =
-                format!(r#"{{"logs":[{rows}],"page":{page},"pageCount":{pages},"totalCount":{total}}}"#);
-            connection.send(answer(200, page));
+                format!(r#"{{"logs":[{logs}],"page":{page},"pageCount":{pages},"totalCount":{total}}}"#);
+            connection.send(response(200, page));
         }
     })
 }
@@ -40,56 +37,27 @@ fn a_walk_takes_one_connection_and_one_request_a_page() {
         let server = history(40);
         assert_eq!(walk(client(server.base_url())), 120, "{name}");
         assert_eq!(server.connections(), 1, "{name}");
-        let asked: Vec<String> =
+        let requested: Vec<String> =
             server.requests().iter().map(|it| it.split(' ').nth(1).unwrap().into()).collect();
         let pages: Vec<String> =
             (1..=40).map(|page| format!("/api/workers/wrk_1/webhook/executions?page={page}")).collect();
-        assert_eq!(asked, pages, "{name}");
+        assert_eq!(requested, pages, "{name}");
     }
 }
 
-#[test]
-fn nothing_is_requested_ahead_of_need() {
-    let server = history(40);
-    let executions = client(server.base_url()).executions("wrk_1").take(6).map(Result::unwrap).count();
-    assert_eq!((executions, server.requests().len()), (6, 2));
-}
-
-/// The client spares itself the first of the two looks that ureq takes at a connection between two calls.
-#[test]
-fn a_connection_that_was_closed_between_two_calls_is_not_used() {
-    let (closed, is_closed) = mpsc::channel();
-    let server = Server::start(move |_, connection| {
-        connection.request();
-        connection.send(answer(200, WEBHOOK));
-        connection.stream.shutdown(Shutdown::Both).unwrap();
-        closed.send(()).unwrap();
-    });
-    let client = builder(server.base_url()).max_retries(0).build().unwrap();
-    for calls in 1..=3 {
-        client.retrieve_webhook("wrk_1").unwrap();
-        is_closed.recv().unwrap();
-        assert_eq!(server.connections(), calls);
-    }
-}
-
-/// Looking up a host takes ureq a thread, for that is the only way to bound it: no thread, no lookup.
+/// ureq starts a thread to bound the lookup of a host: without a thread, there was no lookup.
 #[test]
 fn calls_on_a_kept_connection_look_up_no_host_and_start_no_thread() {
     const ALONE: &str = "HANDINGER_TEST_ALONE";
     if env::var_os(ALONE).is_none() {
-        // Other tests start threads, too: this one is done by a process of its own.
-        let name = "costs::calls_on_a_kept_connection_look_up_no_host_and_start_no_thread";
-        let mut alone = Command::new(env::current_exe().unwrap());
-        let output = alone.args(["--exact", name]).env(ALONE, "1").output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        // In this process, other tests start threads.
+        rerun("costs::calls_on_a_kept_connection_look_up_no_host_and_start_no_thread", &[(ALONE, "1")]);
         return;
     }
-    let server = Server::answering([answer(200, WEBHOOK)]);
+    let server = Server::responding([response(200, WEBHOOK)]);
     let base_url = server.base_url().replace("127.0.0.1", "localhost");
     let foreign = ureq::Agent::new_with_defaults();
-    // The second shows that the threads would be noticed.
+    // The second client shows that threads are counted.
     for (builder, expected) in [(builder(&base_url), 0), (builder(&base_url).agent(foreign), 10)] {
         let client = builder.build().unwrap();
         client.retrieve_webhook("wrk_1").unwrap();
@@ -97,13 +65,13 @@ fn calls_on_a_kept_connection_look_up_no_host_and_start_no_thread() {
         for _ in 0..10 {
             client.retrieve_webhook("wrk_1").unwrap();
         }
-        // One of them is started to find out.
+        // The count itself starts one.
         assert_eq!(threads_so_far() - before - 1, expected);
     }
     assert_eq!(server.connections(), 2);
 }
 
-/// How many threads this process ever started: they are numbered.
+/// How many threads this process has started: their ids are consecutive numbers.
 fn threads_so_far() -> u64 {
     let id = thread::spawn(|| thread::current().id()).join().unwrap();
     let digits: String = format!("{id:?}").chars().filter(char::is_ascii_digit).collect();

@@ -1,54 +1,41 @@
-//! What is read from the environment, each case in a process of its own.
+//! Clients from environment variables.
 //!
-//! A process cannot change its environment without `unsafe`, so each case runs this test binary again, with
-//! nothing but [`child`] to do and the variables set from outside.
+//! A process cannot change its environment without `unsafe`, so each case runs [`child`] in a process of its own.
 
 use std::env;
 use std::ffi::OsStr;
-use std::process::Command;
 
 use handinger::{Error, HandingerClient, HandingerClientBuilder};
 
-use crate::support::{KEY, Server, WEBHOOK, answer};
+use crate::support::{KEY, Server, WEBHOOK, rerun, response};
 
-const MARKER: &str = "HANDINGER_TEST_CHILD";
+const TASK: &str = "HANDINGER_TEST_TASK";
 const API_KEY: &str = "HANDINGER_API_KEY";
 const BASE_URL: &str = "HANDINGER_BASE_URL";
 const CUSTOM_HEADERS: &str = "HANDINGER_CUSTOM_HEADERS";
 
-/// What a child does. As a test like any other, without the marker, it does nothing.
+/// Runs in the child process of [`run`].
 #[test]
 fn child() {
-    let Ok(task) = env::var(MARKER) else { return };
-    let made = match &*task {
+    let Ok(task) = env::var(TASK) else { return };
+    let result = match &*task {
         "call" => HandingerClient::from_env().and_then(|client| {
             client.retrieve_webhook("wrk_1")?;
             Ok(client)
         }),
-        "go on" => HandingerClientBuilder::from_env()
+        "extend" => HandingerClientBuilder::from_env()
             .and_then(|builder| builder.header("X-Team", "dev").user_agent("my-tool/1.0").build())
             .and_then(|client| client.retrieve_webhook("wrk_1").map(|_| client)),
         _ => HandingerClient::from_env(),
     };
-    let said = |error: Error| format!("{:?}: {error}", error.kind());
-    println!("\nchild: {}", made.map_or_else(said, |client| format!("{client:?}")));
+    let describe = |error: Error| format!("{:?}: {error}", error.kind());
+    eprintln!("{}", result.map_or_else(describe, |client| format!("{client:?}")));
 }
 
-/// What a child with these variables says.
+/// The client or the error of a child with these variables.
 fn run(task: &str, variables: &[(&str, &OsStr)]) -> String {
-    let output = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "environment::child", "--nocapture"])
-        .env_remove(API_KEY)
-        .env_remove(BASE_URL)
-        .env_remove(CUSTOM_HEADERS)
-        .env(MARKER, task)
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stdout).unwrap();
-    let line = said.lines().find_map(|line| line.strip_prefix("child: "));
-    line.unwrap_or_else(|| panic!("no child has run: {said}")).to_owned()
+    let variables = [variables, &[(TASK, OsStr::new(task))]].concat();
+    rerun("environment::child", &variables).trim_end().to_owned()
 }
 
 fn build(variables: &[(&str, &str)]) -> String {
@@ -56,13 +43,13 @@ fn build(variables: &[(&str, &str)]) -> String {
     run("build", &variables)
 }
 
-/// The head of the one request that a child makes of a server, in lower case, line by line.
+/// The lines of the one request that a child makes, in lower case.
 fn request_of(task: &str, key: &str, base_url_end: &str, headers: &str) -> Vec<String> {
-    let server = Server::answering([answer(200, WEBHOOK)]);
+    let server = Server::responding([response(200, WEBHOOK)]);
     let base_url = format!("{}{base_url_end}", server.base_url());
     let variables = [(API_KEY, key), (BASE_URL, &base_url), (CUSTOM_HEADERS, headers)];
-    let said = run(task, &variables.map(|(name, value)| (name, OsStr::new(value))));
-    assert!(said.starts_with("HandingerClient"), "{said}");
+    let outcome = run(task, &variables.map(|(name, value)| (name, OsStr::new(value))));
+    assert!(outcome.starts_with("HandingerClient"), "{outcome}");
     let [request] = &server.requests()[..] else { panic!("not one request: {:?}", server.requests()) };
     request.lines().map(|line| line.trim_end().to_lowercase()).collect()
 }
@@ -80,8 +67,8 @@ fn all_three_variables_are_used() {
 }
 
 #[test]
-fn a_builder_goes_on_from_the_environment() {
-    let head = request_of("go on", KEY, "", "X-Team: ops\nX-Other: 1");
+fn a_builder_from_the_environment_can_be_extended() {
+    let head = request_of("extend", KEY, "", "X-Team: ops\nX-Other: 1");
     for line in ["x-team: dev", "x-other: 1", "user-agent: my-tool/1.0"] {
         assert!(head.contains(&line.to_owned()), "{line:?} not in {head:?}");
     }
@@ -90,7 +77,7 @@ fn a_builder_goes_on_from_the_environment() {
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 #[test]
-fn what_is_blank_or_not_set_has_its_default() {
+fn variables_that_are_blank_or_not_set_have_defaults() {
     let defaults = "HandingerClient { base_url: https://handinger.com, \
         options: Options { timeout: 60s, connect_timeout: 5s, total_timeout: None, max_retries: 2 }, .. }";
     assert_eq!(build(&[(API_KEY, KEY)]), defaults);
@@ -99,7 +86,7 @@ fn what_is_blank_or_not_set_has_its_default() {
 }
 
 #[test]
-fn what_is_malformed_is_refused() {
+fn malformed_variables_are_rejected() {
     let not_set = "HANDINGER_API_KEY is not set or blank";
     let line = "a line of HANDINGER_CUSTOM_HEADERS is not of the form `Name: value`";
     let value = "the value of the header x-team has a control or non-ASCII character";
@@ -117,23 +104,24 @@ fn what_is_malformed_is_refused() {
         (&[(API_KEY, KEY), (CUSTOM_HEADERS, "Host: x")], "the header host is set by the client itself"),
     ];
     for (variables, problem) in cases {
-        // An https base URL would be refused first in a build without TLS.
+        // Without TLS in the build, an https base URL would be rejected first.
         let local = [(BASE_URL, "http://127.0.0.1:1")];
         let variables: Vec<_> = local.iter().chain(variables).copied().collect();
         assert_eq!(build(&variables), format!("InvalidInput: build client: {problem}"), "{variables:?}");
     }
 }
 
+/// Only Unix lets a test set a variable that is not Unicode from bytes.
 #[cfg(unix)]
 #[test]
-fn what_is_not_unicode_is_refused_and_not_repeated() {
+fn variables_that_are_not_unicode_are_rejected_and_not_echoed() {
     use std::os::unix::ffi::OsStrExt;
 
     let odd = OsStr::from_bytes(b"5ecr3t\xff");
     let key = OsStr::new(KEY);
     for name in [API_KEY, BASE_URL, CUSTOM_HEADERS] {
         // Of two values for a variable, the last is set.
-        let said = run("build", &[(API_KEY, key), (name, odd)]);
-        assert_eq!(said, format!("InvalidInput: build client: {name} is not Unicode"));
+        let outcome = run("build", &[(API_KEY, key), (name, odd)]);
+        assert_eq!(outcome, format!("InvalidInput: build client: {name} is not Unicode"));
     }
 }

@@ -1,9 +1,9 @@
-//! What an error tells, for each status and body.
+//! What an error reports, for each status, body and failure.
 
 use std::error::Error as _;
 use std::time::Duration;
 
-use handinger::{Error, ErrorKind, HandingerClient};
+use handinger::{Error, ErrorKind, HandingerClient, UpdateWebhook};
 use serde_json::json;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -11,20 +11,20 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Timeout};
 
-use crate::support::{Server, WEBHOOK, answer, answer_with, builder, client};
+use crate::support::{Server, WEBHOOK, builder, client, response, response_with, unlistened};
 
 const STATUSES: [u16; 9] = [400, 401, 403, 404, 409, 422, 429, 500, 503];
 const KEPT: usize = 64 * 1024;
 const BIG: usize = 5 * 1024 * 1024;
 
-/// The error of a client that tries once.
-fn error_of(answer: Vec<u8>) -> Error {
-    let server = Server::answering([answer]);
+/// The error of a client that makes one attempt.
+fn error_of(response: Vec<u8>) -> Error {
+    let server = Server::responding([response]);
     client(server.base_url()).with_max_retries(0).retrieve_webhook("wrk_1").unwrap_err()
 }
 
 #[test]
-fn each_status_survives_each_body_and_the_message_is_found() {
+fn the_error_has_the_status_message_and_body_whatever_the_body_is() {
     let big_text = "x".repeat(BIG);
     let big_json = json!({ "error": { "message": big_text } }).to_string();
     let big_html = format!("<html>{big_text}</html>");
@@ -37,13 +37,13 @@ fn each_status_survives_each_body_and_the_message_is_found() {
         ("empty", b"", None),
         ("not UTF-8", b"\xff\xfe\x00no", None),
         ("5 MB of text", big_text.as_bytes(), Some(&big_text[..KEPT])),
-        // A JSON that is cut off cannot be read.
+        // Truncated JSON cannot be decoded.
         ("5 MB of JSON", big_json.as_bytes(), None),
         ("5 MB of HTML", big_html.as_bytes(), None),
     ];
     for status in STATUSES {
         for (name, body, message) in &bodies {
-            let error = error_of(answer_with(status, &[("X-Request-Id", "req_1")], body));
+            let error = error_of(response_with(status, &[("X-Request-Id", "req_1")], body));
             let case = format!("{status}, {name}");
             assert_eq!(error.kind(), ErrorKind::Status, "{case}");
             assert_eq!(error.status(), Some(status), "{case}");
@@ -52,7 +52,7 @@ fn each_status_survives_each_body_and_the_message_is_found() {
             assert_eq!(error.header("x-request-id"), Some("req_1"), "{case}");
             assert_eq!(error.attempts(), 1, "{case}");
             assert!(error.source().is_none(), "{case}");
-            let start = format!("retrieve webhook of worker wrk_1: the server answered {status}");
+            let start = format!("retrieve webhook of worker wrk_1: the server returned {status}");
             match message {
                 Some(message) if message.len() < 200 => {
                     assert_eq!(error.to_string(), format!("{start}: {message}"), "{case}");
@@ -65,9 +65,9 @@ fn each_status_survives_each_body_and_the_message_is_found() {
 }
 
 #[test]
-fn each_status_has_its_question() {
-    type Question = fn(&Error) -> bool;
-    let questions: [(Question, &[u16]); 8] = [
+fn each_predicate_holds_for_its_statuses_only() {
+    type Predicate = fn(&Error) -> bool;
+    let predicates: [(Predicate, &[u16]); 8] = [
         (Error::is_bad_request, &[400]),
         (Error::is_unauthorized, &[401]),
         (Error::is_forbidden, &[403]),
@@ -78,17 +78,17 @@ fn each_status_has_its_question() {
         (Error::is_server_error, &[500, 503, 599]),
     ];
     for status in STATUSES.into_iter().chain([402, 418, 499, 599]) {
-        let error = error_of(answer(status, ""));
-        for (number, (question, statuses)) in questions.iter().enumerate() {
-            assert_eq!(question(&error), statuses.contains(&status), "{status}, question {number}");
+        let error = error_of(response(status, ""));
+        for (number, (predicate, statuses)) in predicates.iter().enumerate() {
+            assert_eq!(predicate(&error), statuses.contains(&status), "{status}, predicate {number}");
         }
         assert!(!error.is_timeout() && !error.is_connect(), "{status}");
     }
 }
 
 #[test]
-fn the_message_is_found_in_odd_bodies_too() {
-    let cut_in_a_character = format!("x{}", "é".repeat(KEPT));
+fn the_message_is_found_in_odd_bodies() {
+    let truncated_within_a_character = format!("x{}", "é".repeat(KEPT));
     for (body, message) in [
         (&br#"{"error":{"message":"a"},"message":"b"}"#[..], Some("a")),
         (br#"{"error":{"message":null},"message":"b"}"#, Some("b")),
@@ -109,12 +109,12 @@ fn the_message_is_found_in_odd_bodies_too() {
         (b"[]", None),
         (br#"["a"]"#, None),
         (br#""a""#, None),
-        (br#"{"error":"cut"#, None),
+        (br#"{"error":"truncated"#, None),
         (b" \r\n", None),
         ("zu viele Anfragen für heute".as_bytes(), Some("zu viele Anfragen für heute")),
-        (cut_in_a_character.as_bytes(), Some(&cut_in_a_character[..KEPT - 1])),
+        (truncated_within_a_character.as_bytes(), Some(&truncated_within_a_character[..KEPT - 1])),
     ] {
-        let error = error_of(answer(400, body));
+        let error = error_of(response(400, body));
         let shown = String::from_utf8_lossy(&body[..body.len().min(100)]);
         assert_eq!(error.message(), message, "{shown}");
         assert_eq!(error.body(), &body[..body.len().min(KEPT)], "{shown}");
@@ -122,7 +122,7 @@ fn the_message_is_found_in_odd_bodies_too() {
 }
 
 #[test]
-fn a_body_that_breaks_off_keeps_its_status() {
+fn a_truncated_body_does_not_cost_the_status() {
     let server = Server::start(|_, connection| {
         connection.request();
         connection.send("HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n{\"error\":");
@@ -134,8 +134,8 @@ fn a_body_that_breaks_off_keeps_its_status() {
 }
 
 #[test]
-fn headers_are_found_by_any_case_and_only_if_they_are_text() {
-    let error = error_of(answer_with(404, &[("X-Request-ID", "req_1"), ("X-Odd", "\u{e9}")], ""));
+fn header_ignores_case_and_returns_only_text() {
+    let error = error_of(response_with(404, &[("X-Request-ID", "req_1"), ("X-Odd", "\u{e9}")], ""));
     assert_eq!(error.header("x-request-id"), Some("req_1"));
     assert_eq!(error.header("X-REQUEST-ID"), Some("req_1"));
     for name in ["x-odd", "x-absent", "", "no name", "é"] {
@@ -143,44 +143,44 @@ fn headers_are_found_by_any_case_and_only_if_they_are_text() {
     }
 }
 
-/// A name server that is silent for so long that ureq gives up.
+/// Times out, as for a name server that never responds.
 #[derive(Debug)]
-struct Unanswered;
+struct SilentResolver;
 
-impl Resolver for Unanswered {
+impl Resolver for SilentResolver {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         Err(ureq::Error::Timeout(Timeout::Resolve))
     }
 }
 
-/// Each way to fail, but for TLS, and what is said of it.
+/// An error of each kind of failure, except for those of TLS, and its `Display`.
 fn failures() -> Vec<(Error, String)> {
-    fn fails(result: Result<handinger::Webhook, Error>, words: impl Into<String>) -> (Error, String) {
-        (result.unwrap_err(), words.into())
+    fn fails(result: Result<handinger::Webhook, Error>, display: impl Into<String>) -> (Error, String) {
+        (result.unwrap_err(), display.into())
     }
     fn once(server: &Server) -> HandingerClient {
         client(server.base_url()).with_max_retries(0)
     }
 
-    // Where nobody listens.
-    let closed = "127.0.0.1:1";
-    let mute = Server::start(|_, connection| {
+    let (_socket, unlistened) = unlistened();
+    let silent = Server::start(|_, connection| {
         connection.request();
         connection.request();
     });
-    let unanswered = Agent::with_parts(Config::default(), DefaultConnector::default(), Unanswered);
-    let unanswered = builder("http://127.0.0.1:1").agent(unanswered).build().unwrap();
+    let agent = Agent::with_parts(Config::default(), DefaultConnector::default(), SilentResolver);
+    let unresolved = builder("http://127.0.0.1:1").agent(agent).build().unwrap();
     let hanging_up = Server::start(|_, connection| drop(connection.request()));
-    let no_http = Server::answering(["220 smtp.example.com ESMTP\r\n\r\n"]);
-    let redirecting = Server::answering([answer_with(302, &[("Location", "https://example.com/login")], "")]);
-    let astray = Server::answering([answer(304, "")]);
-    let refusing = Server::answering([answer(404, r#"{"error":{"message":"worker not found"}}"#)]);
-    let failing = Server::answering([answer(500, "")]);
-    let busy = Server::answering([answer_with(429, &[("Retry-After", "61")], r#"{"error":"slow down"}"#)]);
-    let waiting = Server::answering([answer_with(503, &[("Retry-After", "60")], "")]);
-    let strange = Server::answering([answer(200, r#"{"error":"no"}"#)]);
-    let large = Server::answering([answer(200, " ".repeat(10 * 1024 * 1024 + 1) + WEBHOOK)]);
-    let many_headers = Server::answering([answer_with(200, &[("X-Long", &"x".repeat(70_000))], WEBHOOK)]);
+    let no_http = Server::responding(["220 smtp.example.com ESMTP\r\n\r\n"]);
+    let redirecting =
+        Server::responding([response_with(302, &[("Location", "https://example.com/login")], "")]);
+    let no_location = Server::responding([response(304, "")]);
+    let not_found = Server::responding([response(404, r#"{"error":{"message":"worker not found"}}"#)]);
+    let failing = Server::responding([response(500, "")]);
+    let busy = Server::responding([response_with(429, &[("Retry-After", "61")], r#"{"error":"slow down"}"#)]);
+    let waiting = Server::responding([response_with(503, &[("Retry-After", "60")], "")]);
+    let unexpected = Server::responding([response(200, r#"{"error":"no"}"#)]);
+    let large = Server::responding([response(200, " ".repeat(10 * 1024 * 1024 + 1) + WEBHOOK)]);
+    let large_headers = Server::responding([response_with(200, &[("X-Long", &"x".repeat(70_000))], WEBHOOK)]);
 
     vec![
         fails(
@@ -188,24 +188,24 @@ fn failures() -> Vec<(Error, String)> {
             "retrieve webhook: the worker id must not be empty",
         ),
         fails(
-            client(format!("http://{closed}")).retrieve_webhook("wrk_1"),
-            format!("retrieve webhook of worker wrk_1: could not connect to {closed} (3 tries)"),
+            client(format!("http://{unlistened}")).retrieve_webhook("wrk_1"),
+            format!("retrieve webhook of worker wrk_1: could not connect to {unlistened} (3 attempts)"),
         ),
         fails(
-            unanswered.retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: no connection to 127.0.0.1:1 within 5s (3 tries)",
+            unresolved.retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: no connection to 127.0.0.1:1 within 5s (3 attempts)",
         ),
         fails(
-            once(&mute).with_timeout(Duration::from_millis(50)).regenerate_token("wrk_1"),
-            "regenerate token of worker wrk_1: no whole answer within 50ms; the change may have been applied",
+            once(&silent).with_timeout(Duration::from_millis(50)).regenerate_token("wrk_1"),
+            "regenerate token of worker wrk_1: no complete response within 50ms; the change may have been applied",
         ),
         fails(
             client(hanging_up.base_url()).delete_webhook("a/b"),
-            "delete webhook of worker a%2Fb: the connection broke (3 tries); the change may have been applied",
+            "delete webhook of worker a%2Fb: connection lost (3 attempts); the change may have been applied",
         ),
         fails(
             once(&no_http).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the answer is not valid HTTP",
+            "retrieve webhook of worker wrk_1: the response is not valid HTTP",
         ),
         fails(
             client(redirecting.base_url()).retrieve_webhook("wrk_1"),
@@ -213,85 +213,82 @@ fn failures() -> Vec<(Error, String)> {
              the server redirects (302) to https://example.com/login, which is not followed",
         ),
         fails(
-            client(astray.base_url()).update_webhook("wrk_1", None),
+            client(no_location.base_url()).update_webhook("wrk_1", UpdateWebhook::clear()),
             "update webhook of worker wrk_1: the server redirects (304) to nowhere, which is not followed",
         ),
         fails(
-            client(refusing.base_url()).update_webhook("wrk_1", "https://example.com/hook"),
-            "update webhook of worker wrk_1: the server answered 404: worker not found",
+            client(not_found.base_url()).update_webhook("wrk_1", "https://example.com/hook"),
+            "update webhook of worker wrk_1: the server returned 404: worker not found",
         ),
         fails(
             client(failing.base_url()).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the server answered 500 (3 tries)",
+            "retrieve webhook of worker wrk_1: the server returned 500 (3 attempts)",
         ),
         fails(
             client(busy.base_url()).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the server answered 429: slow down; \
-             the server asks for a longer wait than 60s",
+            "retrieve webhook of worker wrk_1: the server returned 429: slow down; \
+             the server asks to wait longer than 60s",
         ),
         fails(
             client(waiting.base_url()).with_total_timeout(Duration::from_secs(30)).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the server answered 503; no time left within the total timeout of 30s",
+            "retrieve webhook of worker wrk_1: the server returned 503; no time left within the total timeout of 30s",
         ),
         fails(
-            client(strange.base_url()).regenerate_token("wrk_1"),
-            "regenerate token of worker wrk_1: the answer is not what the API promises; \
+            client(unexpected.base_url()).regenerate_token("wrk_1"),
+            "regenerate token of worker wrk_1: the response is not what the API documents; \
              the change may have been applied",
         ),
         fails(
             client(large.base_url()).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the answer's body is over 10 MiB",
+            "retrieve webhook of worker wrk_1: the response body is over 10 MiB",
         ),
         fails(
-            client(many_headers.base_url()).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the answer's headers are over 64 KiB",
+            client(large_headers.base_url()).retrieve_webhook("wrk_1"),
+            "retrieve webhook of worker wrk_1: the response headers are over 64 KiB",
         ),
         (
-            once(&refusing).list_executions("wrk_1", 7).unwrap_err(),
-            "list executions of worker wrk_1, page 7: the server answered 404: worker not found".into(),
+            once(&not_found).list_executions("wrk_1", 7).unwrap_err(),
+            "list executions of worker wrk_1, page 7: the server returned 404: worker not found".into(),
         ),
         (
             builder("ftp://example.com").build().unwrap_err(),
-            "build client: the base URL must begin with https://, or http:// for this machine".into(),
+            "build client: the base URL must begin with https://, or http:// for a loopback host".into(),
         ),
     ]
 }
 
 #[test]
-fn display_is_word_for_word_this_and_the_cause_is_not_in_it() {
-    for (error, words) in failures() {
-        assert_eq!(error.to_string(), words);
-        let mut cause = error.source();
-        while let Some(source) = cause {
-            let source_words = source.to_string();
-            assert!(
-                !words.contains(&source_words) && !source_words.contains(&words),
-                "{words}: {source_words}"
-            );
-            cause = source.source();
+fn display_is_asserted_word_for_word_and_leaves_the_cause_to_source() {
+    for (error, display) in failures() {
+        assert_eq!(error.to_string(), display);
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let shown = cause.to_string();
+            assert!(!display.contains(&shown) && !shown.contains(&display), "{display}: {shown}");
+            source = cause.source();
         }
     }
 }
 
 #[test]
-fn there_is_a_cause_where_something_else_failed_below() {
-    for (error, words) in failures() {
+fn an_error_has_a_source_if_it_has_a_cause() {
+    for (error, display) in failures() {
         let expected =
             !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Redirect | ErrorKind::Status);
-        assert_eq!(error.source().is_some(), expected, "{words}");
+        assert_eq!(error.source().is_some(), expected, "{display}");
 
-        // Of an I/O error, the error itself, which callers can know.
-        let is_io = words.contains("the connection broke") || words.contains("could not connect");
+        // A caller can downcast to `io::Error`, but not to what a private dependency returns.
+        let is_io = display.contains("connection lost") || display.contains("could not connect");
         assert_eq!(
             error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>),
             is_io,
-            "{words}"
+            "{display}"
         );
     }
 }
 
 #[test]
-fn display_is_one_short_line_whatever_the_server_says() {
+fn display_is_one_short_line_whatever_the_message_is() {
     let long_word = "x".repeat(BIG);
     let many_words = "x \n".repeat(100_000);
     for (message, shown) in [
@@ -307,25 +304,25 @@ fn display_is_one_short_line_whatever_the_server_says() {
         (&many_words, &format!(": {}…", "x ".repeat(100))),
     ] {
         let body = json!({ "error": { "message": message } }).to_string();
-        // A message that is beyond what is kept is not found in a JSON, but in a text.
+        // Only of text can a part be the message.
         let body = if body.len() > KEPT { message.to_owned() } else { body };
-        let error = error_of(answer(400, body));
+        let error = error_of(response(400, body));
         let line = error.to_string();
-        assert_eq!(line, format!("retrieve webhook of worker wrk_1: the server answered 400{shown}"));
+        assert_eq!(line, format!("retrieve webhook of worker wrk_1: the server returned 400{shown}"));
         assert!(!line.contains(char::is_control));
     }
 
-    let endless = error_of(answer(400, long_word)).to_string();
+    let line = error_of(response(400, long_word)).to_string();
     assert_eq!(
-        endless.chars().count(),
-        "retrieve webhook of worker wrk_1: the server answered 400: …".len() - 2 + 200
+        line.chars().count(),
+        "retrieve webhook of worker wrk_1: the server returned 400: …".len() - 2 + 200
     );
 }
 
 #[test]
-fn display_is_one_short_line_whatever_the_worker_is_called_and_wherever_a_redirect_goes() {
+fn display_is_one_short_line_whatever_the_worker_id_and_location_are() {
     let target = format!("https://example.com/\u{e9}\t{}", "x".repeat(10_000));
-    let server = Server::answering([answer_with(307, &[("Location", &target)], "")]);
+    let server = Server::responding([response_with(307, &[("Location", &target)], "")]);
     let error = client(server.base_url()).retrieve_webhook(&"\u{1b}\n".repeat(400)).unwrap_err();
     let line = error.to_string();
     assert!(!line.contains(char::is_control), "{line}");
@@ -336,13 +333,13 @@ fn display_is_one_short_line_whatever_the_worker_is_called_and_wherever_a_redire
 
 #[test]
 fn debug_shows_neither_body_nor_headers() {
-    let error = error_of(answer_with(200, &[("X-Secret", "s3cret")], r#"{"webhook":{"token":"s3cret"}}"#));
+    let error = error_of(response_with(200, &[("X-Secret", "s3cret")], r#"{"webhook":{"token":"s3cret"}}"#));
     let shown = format!("{error:?}");
     assert!(!shown.contains("s3cret"), "{shown}");
     assert_eq!(
         shown,
         "Error { kind: Decode, \
-         display: \"retrieve webhook of worker wrk_1: the answer is not what the API promises\", \
+         display: \"retrieve webhook of worker wrk_1: the response is not what the API documents\", \
          status: Some(200), attempts: 1, retry_after: None, may_have_been_applied: false, \
          source: Some(\"neither `url` nor `token` in the object\") }"
     );

@@ -1,18 +1,18 @@
-//! Broken transport.
+//! Connections that are lost, and responses that are not valid HTTP.
 
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use handinger::{Error, ErrorKind};
+use handinger::{Error, ErrorKind, UpdateWebhook};
 
 use crate::support::{
-    ANYTHING, CALLS, Fault, Server, WEBHOOK, Waits, answer, builder, client, sends, sends_and_resets,
+    ANY_BODY, CALLS, Fault, Server, WEBHOOK, Waits, builder, client, response, sends, sends_and_resets,
     wait_until,
 };
 
-/// How the errors of a retrieve and of a regenerate look that meet this fault on their only try.
+/// The errors of a retrieve and of a regenerate with this fault on their only attempt.
 fn errors_of(fault: &Fault) -> [Error; 2] {
     let server = Server::faulty(usize::MAX, fault);
     let client = client(server.base_url()).with_max_retries(0);
@@ -27,13 +27,13 @@ fn head(headers: &str) -> String {
 }
 
 #[test]
-fn a_broken_connection_is_a_transport_error_with_its_cause() {
+fn a_lost_connection_is_a_transport_error_with_its_cause() {
     let sized = head("Content-Length: 1000");
     let chunked = head("Transfer-Encoding: chunked");
     let unread_and_reset: Fault = Arc::new(|connection| {
-        // An earlier reset could meet the client while it still connects.
+        // An earlier reset could reach the client while it still connects.
         let _ = connection.stream.peek(&mut [0]);
-        connection.reset_at_the_end();
+        connection.reset_on_close();
     });
     for (what, fault, status) in [
         ("closed before the request", Arc::new(|_: &mut _| {}) as Fault, None),
@@ -54,7 +54,7 @@ fn a_broken_connection_is_a_transport_error_with_its_cause() {
     ] {
         for error in errors_of(&fault) {
             assert_eq!(error.kind(), ErrorKind::Transport, "{what}: {error:?}");
-            assert!(error.to_string().contains(": the connection broke"), "{what}: {error}");
+            assert!(error.to_string().contains(": connection lost"), "{what}: {error}");
             let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
             assert!(cause.is_some(), "{what}: {:?}", error.source());
             // A reset can overtake what was sent before it.
@@ -64,15 +64,15 @@ fn a_broken_connection_is_a_transport_error_with_its_cause() {
 }
 
 #[test]
-fn what_is_not_http_is_a_transport_error_with_its_cause() {
+fn an_invalid_response_is_a_transport_error_with_its_cause() {
     let chunked = head("Transfer-Encoding: chunked");
     for (what, bytes) in [
         ("an SSH banner", b"SSH-2.0-OpenSSH_9.6p1\r\n".to_vec()),
         ("a mail server's greeting", b"220 mail.example.com ESMTP\r\n".to_vec()),
         ("binary junk", (0..=255).cycle().take(4096).collect()),
-        ("noughts", vec![0; 4096]),
-        ("an answer of HTTP/0.9", ANYTHING.into()),
-        ("a page of HTTP/0.9", b"<html><body>It works!</body></html>\r\n".to_vec()),
+        ("zeros", vec![0; 4096]),
+        ("JSON of HTTP/0.9", ANY_BODY.into()),
+        ("HTML of HTTP/0.9", b"<html><body>It works!</body></html>\r\n".to_vec()),
         ("a frame of HTTP/2", b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0".to_vec()),
         ("a request", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
         ("a TLS alert", vec![21, 3, 3, 0, 2, 2, 40]),
@@ -86,13 +86,13 @@ fn what_is_not_http_is_a_transport_error_with_its_cause() {
             "two Content-Lengths",
             [head("Content-Length: 2\r\nContent-Length: 3"), "{}x".into()].concat().into(),
         ),
-        ("a chunk's size of letters", (chunked.clone() + "xyz\r\n{}\r\n0\r\n\r\n").into()),
+        ("a chunk size of letters", (chunked.clone() + "xyz\r\n{}\r\n0\r\n\r\n").into()),
         ("a chunk longer than its size", (chunked.clone() + "1\r\n{}\r\n0\r\n\r\n").into()),
-        ("a chunk's size beyond all numbers", (chunked + "ffffffffffffffffffff\r\n{}").into()),
+        ("a chunk size beyond u64", (chunked + "ffffffffffffffffffff\r\n{}").into()),
     ] {
         for error in errors_of(&sends(bytes.clone())) {
             assert_eq!(error.kind(), ErrorKind::Transport, "{what}: {error:?}");
-            assert!(error.to_string().contains(": the answer is not valid HTTP"), "{what}: {error}");
+            assert!(error.to_string().contains(": the response is not valid HTTP"), "{what}: {error}");
             let cause = error.source().unwrap().to_string();
             assert!(cause.starts_with("protocol: "), "{what}: {cause}");
         }
@@ -100,8 +100,8 @@ fn what_is_not_http_is_a_transport_error_with_its_cause() {
 }
 
 #[test]
-fn what_came_of_a_cut_body_is_in_the_error() {
-    let bytes = answer(200, WEBHOOK);
+fn the_error_of_a_truncated_body_keeps_what_arrived() {
+    let bytes = response(200, WEBHOOK);
     for error in errors_of(&sends(&bytes[..bytes.len() - 20])) {
         assert_eq!(error.status(), Some(200));
         assert_eq!(error.body(), &WEBHOOK.as_bytes()[..WEBHOOK.len() - 20]);
@@ -109,10 +109,10 @@ fn what_came_of_a_cut_body_is_in_the_error() {
 }
 
 #[test]
-fn a_whole_body_without_a_length_is_an_answer() {
-    let close_ends_it = [head("Connection: close"), WEBHOOK.into()].concat();
+fn a_body_without_a_length_ends_with_the_connection() {
+    let http_1_1 = [head("Connection: close"), WEBHOOK.into()].concat();
     let http_1_0 = format!("HTTP/1.0 200 OK\r\n\r\n{WEBHOOK}");
-    for bytes in [close_ends_it, http_1_0] {
+    for bytes in [http_1_1, http_1_0] {
         let server = Server::faulty(usize::MAX, &sends(bytes));
         let client = client(server.base_url()).with_max_retries(0);
         assert!(client.retrieve_webhook("wrk_1").unwrap().token.is_some());
@@ -121,11 +121,11 @@ fn a_whole_body_without_a_length_is_an_answer() {
 }
 
 #[test]
-fn the_second_of_two_answers_to_one_request_is_never_the_answer_to_the_next() {
+fn the_second_response_to_one_request_is_not_taken_for_that_to_the_next() {
     let other = WEBHOOK.replace("example.com", "evil.example");
     for late in [false, true] {
-        let first = answer(200, WEBHOOK);
-        let second = answer(200, &other);
+        let first = response(200, WEBHOOK);
+        let second = response(200, &other);
         let sent = Arc::new(AtomicUsize::new(0));
         let server = {
             let sent = Arc::clone(&sent);
@@ -149,7 +149,7 @@ fn the_second_of_two_answers_to_one_request_is_never_the_answer_to_the_next() {
                 _ => client.delete_webhook("wrk_1"),
             };
             assert_eq!(webhook.unwrap().url.unwrap(), "https://example.com/handinger-webhook");
-            // The second answer must have had its chance to arrive before the next call.
+            // The next call could find the second response only after it was sent.
             wait_until(|| sent.load(Ordering::SeqCst) == calls);
         }
         assert_eq!((server.requests().len(), server.connections()), (6, 6));
@@ -157,38 +157,38 @@ fn the_second_of_two_answers_to_one_request_is_never_the_answer_to_the_next() {
 }
 
 #[test]
-fn an_unasked_answer_on_an_idle_connection_is_not_taken_for_the_next() {
-    let (farewell, said) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+fn an_unrequested_response_on_an_idle_connection_is_not_taken_for_the_next() {
+    let (idle, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let server = {
-        let (farewell, said) = (Arc::clone(&farewell), Arc::clone(&said));
+        let (idle, sent) = (Arc::clone(&idle), Arc::clone(&sent));
         Server::start(move |number, connection| {
             connection.request();
-            connection.send(answer(200, WEBHOOK));
+            connection.send(response(200, WEBHOOK));
             if number == 0 {
-                wait_until(|| farewell.load(Ordering::SeqCst) == 1);
-                connection.send(answer(408, r#"{"message": "idle for too long"}"#));
-                said.store(1, Ordering::SeqCst);
+                wait_until(|| idle.load(Ordering::SeqCst) == 1);
+                connection.send(response(408, r#"{"message": "idle for too long"}"#));
+                sent.store(1, Ordering::SeqCst);
             }
-            connection.answer_all(answer(200, WEBHOOK));
+            connection.respond_to_all(response(200, WEBHOOK));
         })
     };
     let client = client(server.base_url()).with_max_retries(0);
     client.retrieve_webhook("wrk_1").unwrap();
-    farewell.store(1, Ordering::SeqCst);
-    wait_until(|| said.load(Ordering::SeqCst) == 1);
+    idle.store(1, Ordering::SeqCst);
+    wait_until(|| sent.load(Ordering::SeqCst) == 1);
     client.retrieve_webhook("wrk_1").unwrap();
     assert_eq!((server.requests().len(), server.connections()), (2, 2));
 }
 
 #[test]
-fn a_connection_that_was_closed_while_idle_costs_no_call_anything() {
+fn a_connection_that_was_closed_while_idle_costs_no_retry() {
     for (name, call) in CALLS {
         let closed = Arc::new(AtomicUsize::new(0));
         let server = {
             let closed = Arc::clone(&closed);
             Server::start(move |_, connection| {
                 connection.request();
-                connection.send(answer(200, ANYTHING));
+                connection.send(response(200, ANY_BODY));
                 connection.stream.shutdown(std::net::Shutdown::Both).unwrap();
                 closed.fetch_add(1, Ordering::SeqCst);
             })
@@ -205,36 +205,36 @@ fn a_connection_that_was_closed_while_idle_costs_no_call_anything() {
 }
 
 #[test]
-fn a_connection_that_closes_under_the_second_request_costs_one_retry_and_a_regenerate_nothing() {
+fn a_connection_that_is_lost_with_the_second_request_costs_one_retry_and_a_regenerate_none() {
     for (name, call) in CALLS {
         let server = Server::start(|number, connection| {
             connection.request();
-            connection.send(answer(200, ANYTHING));
+            connection.send(response(200, ANY_BODY));
             if number == 0 {
                 connection.request();
             } else {
-                connection.answer_all(answer(200, ANYTHING));
+                connection.respond_to_all(response(200, ANY_BODY));
             }
         });
         let client = client(server.base_url());
         client.retrieve_webhook("wrk_1").unwrap();
         call(&client).unwrap();
-        // A regenerate goes over a connection of its own, so that the server gets it once, and answers it.
+        // A regenerate has a connection of its own, so that the server receives it once.
         let requests = if name == "regenerate" { 2 } else { 3 };
         assert_eq!((server.requests().len(), server.connections()), (requests, 2), "{name}");
     }
 }
 
 #[test]
-fn a_regenerate_takes_no_kept_connection_but_leaves_one() {
-    let server = Server::answering([answer(200, WEBHOOK)]);
+fn a_regenerate_uses_no_kept_connection_but_keeps_its_own() {
+    let server = Server::responding([response(200, WEBHOOK)]);
     let client = client(server.base_url());
     for (connections, call) in
         [(1, "retrieve"), (1, "update"), (2, "regenerate"), (2, "delete"), (3, "regenerate")]
     {
         match call {
             "retrieve" => client.retrieve_webhook("wrk_1"),
-            "update" => client.update_webhook("wrk_1", None),
+            "update" => client.update_webhook("wrk_1", UpdateWebhook::clear()),
             "delete" => client.delete_webhook("wrk_1"),
             _ => client.regenerate_token("wrk_1"),
         }

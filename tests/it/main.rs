@@ -1,4 +1,4 @@
-//! Everything that a user of the crate can see, tested over real sockets: one file a theme.
+//! Tests of the public API over real sockets, one file a theme.
 
 mod agents;
 mod bounds;

@@ -1,19 +1,19 @@
-//! Through a proxy, set on an agent of the caller's or by the environment. Names under `.test` exist nowhere
-//! (RFC 6761 §6.2): a client that looked them up would not get through.
+//! Calls through a proxy, which the caller's agent or the environment sets. Names under `.test` do not exist
+//! (RFC 6761 §6.2): a client that looked them up would fail.
 
 use std::env;
 use std::error::Error as _;
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use handinger::HandingerClient;
 use ureq::{Agent, Proxy};
 
-use crate::support::{self, KEY, Server, WEBHOOK, answer, rerun};
+use crate::support::{self, KEY, Server, WEBHOOK, rerun, response, unlistened};
 
-/// A proxy that connects all who ask to one address, whatever name they ask for.
+/// A proxy that connects every client to one address, whatever name it asks for.
 pub(crate) fn proxy_to(target: SocketAddr) -> Server {
     Server::start(move |_, client| {
         if client.request().is_none_or(|request| !request.starts_with("CONNECT ")) {
@@ -34,7 +34,7 @@ fn pipe(mut from: TcpStream, mut to: TcpStream) {
 }
 
 fn target() -> Server {
-    Server::answering([answer(200, WEBHOOK)])
+    Server::responding([response(200, WEBHOOK)])
 }
 
 fn client_with(agent: Agent) -> HandingerClient {
@@ -70,7 +70,7 @@ fn a_proxy_set_on_the_agent_is_used_with_its_credentials() {
 const BASE_URL: &str = "HANDINGER_TEST_BASE_URL";
 const CONNECT_TIMEOUT: &str = "HANDINGER_TEST_CONNECT_TIMEOUT";
 
-/// The other side of [`outcome`].
+/// Runs in the child process of [`outcome`].
 #[test]
 fn child() {
     let Ok(base_url) = env::var(BASE_URL) else { return };
@@ -82,13 +82,13 @@ fn child() {
     }
 }
 
-/// What a regenerate gives in a process with these variables in its environment.
+/// The outcome of a regenerate in a process with these variables in its environment.
 fn outcome(base_url: &str, variables: &[(&str, &str)]) -> String {
     let variables = [variables, &[(BASE_URL, base_url)]].concat();
     rerun("proxies::child", &variables).trim_end().to_owned()
 }
 
-/// All that the outcome of a regenerate says: in `Display`, `source()` and its predicates.
+/// The outcome of a regenerate: the error's kind, predicates, `Display` and `source()`.
 fn regenerate(client: &HandingerClient) -> String {
     let Err(error) = client.regenerate_token("wrk_1") else { return "done".into() };
     let debug = format!("{error:?}");
@@ -99,11 +99,11 @@ fn regenerate(client: &HandingerClient) -> String {
 }
 
 #[test]
-fn a_proxy_of_the_environment_is_used_with_its_credentials() {
+fn a_proxy_in_the_environment_is_used_with_its_credentials() {
     for variable in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "http_proxy"] {
         let target = target();
         let proxy = proxy_to(target.address());
-        // The proxy's own name is looked up, unlike the target's.
+        // Unlike the target's name, the proxy's is looked up.
         let url = format!("http://user:s3cret@localhost:{}", proxy.address().port());
         assert_eq!(outcome("http://handinger.test", &[(variable, &url)]), "done");
         let [request] = &*proxy.requests() else { panic!("one connection") };
@@ -113,7 +113,7 @@ fn a_proxy_of_the_environment_is_used_with_its_credentials() {
     }
 }
 
-/// 0.0.0.0 is not a loopback address, but on Linux the way to it leads to this machine.
+/// Linux connects 0.0.0.0, which is not a loopback address, to the loopback interface; Windows does not.
 #[cfg(target_os = "linux")]
 #[test]
 fn hosts_in_no_proxy_are_reached_directly() {
@@ -128,7 +128,7 @@ fn hosts_in_no_proxy_are_reached_directly() {
 }
 
 #[test]
-fn this_machine_is_not_reached_through_a_proxy_of_the_environment() {
+fn loopback_hosts_are_reached_without_the_proxy_in_the_environment() {
     let target = target();
     let proxy = proxy_to(target.address());
     for base_url in [target.base_url(), target.base_url().replace("127.0.0.1", "localhost")] {
@@ -138,13 +138,13 @@ fn this_machine_is_not_reached_through_a_proxy_of_the_environment() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_no_connection() {
+fn a_proxy_that_rejects_the_request_is_a_connect_error() {
     for status in [403, 407, 502] {
-        let proxy = Server::answering([answer(status, format!("s3cret {KEY}"))]);
+        let proxy = Server::responding([response(status, format!("s3cret {KEY}"))]);
         let url = format!("http://user:s3cret@{}", proxy.address());
         let expected = format!(
             "Connect, applied: false: regenerate token of worker wrk_1: \
-             could not connect to handinger.test (3 tries): CONNECT proxy failed: proxy server responded {status}/{status}"
+             could not connect to handinger.test (3 attempts): CONNECT proxy failed: proxy server responded {status}/{status}"
         );
         assert_eq!(regenerate(&client_with(agent(&url))), expected);
         assert_eq!(outcome("http://handinger.test", &[("ALL_PROXY", &url)]), expected);
@@ -153,11 +153,11 @@ fn a_proxy_that_refuses_is_no_connection() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_is_no_connection() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("http://user:s3cret@{nobody}");
+fn a_proxy_that_refuses_connections_is_a_connect_error() {
+    let (_socket, address) = unlistened();
+    let url = format!("http://user:s3cret@{address}");
     let expected = "Connect ConnectionRefused, applied: false: \
-                    regenerate token of worker wrk_1: could not connect to handinger.test (3 tries): ";
+                    regenerate token of worker wrk_1: could not connect to handinger.test (3 attempts): ";
     for outcome in
         [regenerate(&client_with(agent(&url))), outcome("http://handinger.test", &[("ALL_PROXY", &url)])]
     {
@@ -166,7 +166,7 @@ fn a_proxy_that_is_not_there_is_no_connection() {
 }
 
 #[test]
-fn a_proxy_that_answers_for_ever_is_left_in_time() {
+fn an_endless_response_of_a_proxy_ends_in_time() {
     for drips in [true, false] {
         let proxy = Server::start(move |_, connection| {
             connection.request();
@@ -178,7 +178,7 @@ fn a_proxy_that_answers_for_ever_is_left_in_time() {
                 }
             }
             if drips {
-                // Who has waited until now gets a connection, and another outcome.
+                // A client without a bound would get a connection, and another outcome.
                 connection.send("\r\n\r\n");
             }
             connection.request();
@@ -187,24 +187,24 @@ fn a_proxy_that_answers_for_ever_is_left_in_time() {
         assert_eq!(
             outcome("http://handinger.test", &variables),
             "Timeout, applied: false: regenerate token of worker wrk_1: \
-             no connection to handinger.test within 100ms (3 tries): timeout: connect"
+             no connection to handinger.test within 100ms (3 attempts): timeout: connect"
         );
     }
 }
 
 #[test]
-fn a_proxy_of_the_environment_that_this_build_cannot_use_is_not_ignored() {
-    let refused = "build client: a SOCKS proxy needs the cargo feature `socks-proxy` of handinger";
-    for (no_proxy, is_refused) in [("", cfg!(not(feature = "socks-proxy"))), ("handinger.test", false)] {
+fn an_unsupported_proxy_in_the_environment_is_not_ignored() {
+    let rejected = "build client: a SOCKS proxy needs the cargo feature `socks-proxy` of handinger";
+    for (no_proxy, is_rejected) in [("", cfg!(not(feature = "socks-proxy"))), ("handinger.test", false)] {
         let variables = [("ALL_PROXY", "socks5://127.0.0.1:9"), ("NO_PROXY", no_proxy)];
         let outcome = outcome("http://handinger.test", &variables);
-        assert_eq!(outcome.contains(refused), is_refused, "NO_PROXY={no_proxy}: {outcome}");
+        assert_eq!(outcome.contains(rejected), is_rejected, "NO_PROXY={no_proxy}: {outcome}");
     }
 }
 
 #[test]
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-fn a_proxy_that_wants_tls_is_refused_without_tls() {
+fn an_https_proxy_is_rejected_in_a_build_without_tls() {
     let outcome = outcome("http://handinger.test", &[("ALL_PROXY", "https://127.0.0.1:9")]);
     assert!(outcome.contains("an https proxy needs the cargo feature `rustls` of handinger"), "{outcome}");
 }

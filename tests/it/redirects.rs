@@ -1,15 +1,15 @@
-//! Redirects, none of which is followed.
+//! Redirects are not followed.
 
 use handinger::{Error, ErrorKind};
 
-use crate::support::{ANYTHING, CALLS, KEY, Server, answer, answer_with, client};
+use crate::support::{ANY_BODY, CALLS, Call, Server, client, response, response_with};
 
 const CODES: [u16; 5] = [301, 302, 303, 307, 308];
 
-/// The error of a call that is redirected to `location`, and made once.
+/// The error of a call whose one request is redirected.
 #[track_caller]
-fn redirected(status: u16, location: &[(&str, &str)], call: crate::support::Call) -> Error {
-    let server = Server::answering([answer_with(status, location, ANYTHING), answer(200, ANYTHING)]);
+fn redirected(status: u16, headers: &[(&str, &str)], call: Call) -> Error {
+    let server = Server::responding([response_with(status, headers, ANY_BODY), response(200, ANY_BODY)]);
     let error = call(&client(server.base_url())).unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::Redirect, Some(status)), "{error}");
     assert_eq!((server.requests().len(), error.attempts()), (1, 1), "{error}");
@@ -18,10 +18,10 @@ fn redirected(status: u16, location: &[(&str, &str)], call: crate::support::Call
 }
 
 #[test]
-fn no_redirect_of_any_call_is_followed_and_the_error_names_the_target() {
-    let elsewhere = Server::answering([answer(200, ANYTHING)]);
+fn no_redirect_is_followed_and_the_error_names_the_location() {
+    let elsewhere = Server::responding([response(200, ANY_BODY)]);
     let port = elsewhere.address().port();
-    for target in [
+    for location in [
         "/elsewhere".to_owned(),
         "elsewhere".to_owned(),
         format!("http://127.0.0.1:{port}/elsewhere"),
@@ -31,10 +31,11 @@ fn no_redirect_of_any_call_is_followed_and_the_error_names_the_target() {
     ] {
         for status in CODES {
             for (name, call) in CALLS {
-                let error = redirected(status, &[("Location", &target)], call);
-                let expected = format!("the server redirects ({status}) to {target}, which is not followed");
+                let error = redirected(status, &[("Location", &location)], call);
+                let expected =
+                    format!("the server redirects ({status}) to {location}, which is not followed");
                 assert!(error.to_string().ends_with(&expected), "{name}: {error}");
-                assert_eq!(error.header("location"), Some(&*target));
+                assert_eq!(error.header("location"), Some(&*location));
             }
         }
     }
@@ -42,7 +43,7 @@ fn no_redirect_of_any_call_is_followed_and_the_error_names_the_target() {
 }
 
 #[test]
-fn a_redirect_without_a_target_is_one_all_the_same() {
+fn any_3xx_without_a_location_is_a_redirect() {
     for status in [300, 301, 304, 307, 399] {
         let error = redirected(status, &[], |client| client.retrieve_webhook("wrk_1").map(drop));
         assert!(error.to_string().contains(&format!("redirects ({status}) to nowhere")), "{error}");
@@ -50,15 +51,13 @@ fn a_redirect_without_a_target_is_one_all_the_same() {
 }
 
 #[test]
-fn a_strange_target_is_shown_on_one_short_line_without_secrets() {
+fn an_odd_location_is_shown_on_one_short_line() {
     let long = format!("https://example.com/{}", "x".repeat(50_000));
-    let with_key = format!("https://example.com/?key={KEY}");
     for (location, shown) in [
         ("", " to , which"),
         ("https://exämple.com/", " to https://exämple.com/, which"),
         ("not\ta \u{85}url", " to not a url, which"),
         (&long, "xxx…, which"),
-        (&with_key, " to https://example.com/?key=[redacted], which"),
     ] {
         for status in CODES {
             let location = [("Location", location)];
@@ -68,15 +67,6 @@ fn a_strange_target_is_shown_on_one_short_line_without_secrets() {
                 error.to_string().len() < 400 && !error.to_string().contains(char::is_control),
                 "{error}"
             );
-            assert!(!format!("{error:?}").contains(KEY), "{error:?}");
         }
     }
-}
-
-#[test]
-fn a_target_that_is_the_webhooks_url_is_not_shown() {
-    let url = "https://example.com/hook/s3cret?key=1234";
-    let server = Server::answering([answer_with(308, &[("Location", url)], "")]);
-    let error = client(server.base_url()).update_webhook("wrk_1", url).unwrap_err();
-    assert!(error.to_string().contains("to https://example.com[redacted], which"), "{error}");
 }

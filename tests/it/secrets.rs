@@ -1,26 +1,25 @@
-//! Key, token, the path and query of a webhook's URL, and the values of custom headers are in no `Debug`,
-//! `Display`, `source()` or log line, whatever fails.
+//! No `Debug`, `Display`, `source()` or log line contains the key, a token, the path or query of a webhook's URL, or the
+//! value of a custom header, whatever fails.
 
 use std::cell::RefCell;
 use std::error::Error as _;
 use std::fmt::{Debug, Write as _};
-use std::net::TcpListener;
 use std::sync::Once;
 use std::thread;
 use std::time::Duration;
 
 use handinger::{
     Error, HandingerClient, HandingerClientBuilder, UpdateWebhook, Webhook, WebhookExecutionList,
+    WebhookToken,
 };
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::support::{KEY, Server, Waits, answer, answer_with, builder};
+use crate::support::{KEY, Server, Waits, builder, response, response_with, unlistened};
 
 const TOKEN: &str = "whk_5ecr3tT0ken";
 const HEADER: &str = "h3ader-5ecr3t";
 const URL: &str = "https://us3r:p4ss@hooks.example.com/T0/5ecr3tPath?5ecr3t=Query#5ecr3tFragment";
 
-/// What nobody must read.
 const SECRETS: [&str; 9] =
     [KEY, TOKEN, HEADER, "us3r", "p4ss", "5ecr3tPath", "5ecr3t=Query", "T0/", "5ecr3tFragment"];
 
@@ -31,8 +30,8 @@ fn assert_no_secret_in(text: &str, scenario: &str) {
     }
 }
 
-/// Keeps the lines of this crate, thread by thread: a call runs and logs on the thread that made it, so that the
-/// tests beside this one do not matter.
+/// Keeps the log lines of this crate by thread. A call logs on the thread that made it, so that tests do not see the
+/// lines of others.
 struct Collector;
 
 thread_local! {
@@ -53,7 +52,7 @@ impl Log for Collector {
     fn flush(&self) {}
 }
 
-/// What was logged on this thread since the last call.
+/// The lines that were logged on this thread since the last call of this function.
 fn logged() -> Vec<String> {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
@@ -67,7 +66,6 @@ fn secretive(base_url: String) -> HandingerClientBuilder {
     builder(base_url).header("X-Gateway-Key", HEADER)
 }
 
-/// In all the ways that a value can be printed.
 fn printed(value: &impl Debug) -> String {
     format!("{value:?} {value:#?}")
 }
@@ -89,7 +87,7 @@ fn printed_result(result: &Result<impl Debug, Error>) -> String {
     }
 }
 
-/// What all five calls print and log.
+/// Everything that the five calls print and log.
 fn all_calls(client: &HandingerClient) -> String {
     logged();
     let texts = [
@@ -107,36 +105,65 @@ fn all_calls(client: &HandingerClient) -> String {
     format!("{} {}", texts.join(" "), lines.join(" "))
 }
 
-/// A server that gives the same answer for ever.
-fn check(scenario: &str, answer: impl Into<Vec<u8>>) {
-    let server = Server::answering([answer]);
+/// Checks all five calls with this response, and returns what they print and log.
+fn check(scenario: &str, response: impl Into<Vec<u8>>) -> String {
+    let server = Server::responding([response]);
     let text = all_calls(&secretive(server.base_url()).build().unwrap());
     assert_no_secret_in(&text, scenario);
+    text
+}
+
+const EXECUTION: &str = r#"{"id":"whe_1","createdAt":"2026-01-01T00:00:00Z","durationMs":1,"requestStatus":"error",
+    "workerId":"wrk_1","url":"URL","errorMessage":"POST URL failed"}"#;
+
+fn webhook() -> String {
+    format!(r#"{{"url":"{URL}","token":"{TOKEN}"}}"#)
+}
+
+fn page() -> String {
+    let execution = EXECUTION.replace("URL", URL);
+    format!(r#"{{"logs":[{execution}],"page":1,"pageCount":1,"totalCount":1}}"#)
 }
 
 #[test]
 fn a_success_prints_no_secret() {
-    let webhook = format!(r#"{{"url":"{URL}","token":"{TOKEN}"}}"#);
-    let row = format!(
-        r#"{{"id":"whe_1","createdAt":"2026-01-01T00:00:00Z","durationMs":1,"requestStatus":"error",
-            "workerId":"wrk_1","url":"{URL}","errorMessage":"POST {URL} failed"}}"#
-    );
-    let list = format!(r#"{{"logs":[{row}],"page":1,"pageCount":1,"totalCount":1}}"#);
-    check("a webhook", answer(200, &webhook));
-    check("a list", answer(200, &list));
-
-    let client = secretive("http://127.0.0.1:1".into());
-    assert_no_secret_in(&printed(&client), "the builder");
-    let webhook: Webhook = serde_json::from_str(&webhook).unwrap();
-    let list: WebhookExecutionList = serde_json::from_str(&list).unwrap();
-    assert!(list.logs[0].error_message.as_ref().unwrap().contains(URL));
-    let text = format!("{} {} {}", printed(&webhook), printed(&list), printed(&UpdateWebhook::new(URL)));
-    assert_no_secret_in(&text, "the types");
-    assert!(text.contains("hooks.example.com"), "{text}");
+    check("a webhook", response(200, webhook()));
+    check("a page", response(200, page()));
 }
 
 #[test]
-fn an_error_that_echoes_a_secret_is_rid_of_it() {
+fn debug_shows_no_secret() {
+    let server = Server::responding([response(200, page())]);
+    let builder = secretive(format!("https://{KEY}.example"));
+    let client = secretive(server.base_url()).build().unwrap();
+    let mut pages = client.execution_pages("wrk_1");
+    pages.next().unwrap().unwrap();
+    let mut executions = client.executions("wrk_1");
+    executions.next().unwrap().unwrap();
+
+    let webhook: Webhook = serde_json::from_str(&webhook()).unwrap();
+    let page: WebhookExecutionList = serde_json::from_str(&page()).unwrap();
+    let execution = &page.logs[0];
+    assert!(execution.error_message.as_ref().unwrap().contains(URL));
+    let (token, update) = (WebhookToken::new(TOKEN), UpdateWebhook::new(URL));
+    let all: [&dyn Debug; 9] =
+        [&webhook, &token, &update, execution, &page, &client, &builder, &pages, &executions];
+    for value in all {
+        let text = printed(&value);
+        assert_no_secret_in(&text, &text);
+    }
+    // Everything else is shown.
+    assert_eq!(
+        format!("{webhook:?}"),
+        r#"Webhook { url: Some("https://hooks.example.com/…"), token: Some(WebhookToken([redacted])) }"#
+    );
+    assert_eq!(format!("{update:?}"), r#"UpdateWebhook { url: Some("https://hooks.example.com/…") }"#);
+    assert!(format!("{execution:?}").contains(r#"id: "whe_1", created_at: 2026-01-01 0:00:00.0 +00:00:00"#));
+    assert!(format!("{client:?}").contains(&server.base_url()));
+}
+
+#[test]
+fn a_secret_that_an_error_response_echoes_is_redacted() {
     let path_and_query = URL.split_once("example.com").unwrap().1;
     let path = path_and_query.split('?').next().unwrap();
     for status in [400, 401, 403, 404, 409, 422, 429, 500, 503] {
@@ -147,8 +174,8 @@ fn an_error_that_echoes_a_secret_is_rid_of_it() {
             format!("cannot reach {}", URL.split('#').next().unwrap()),
             "cannot reach it as us3r:p4ss, nor with p4ss".to_owned(),
         ] {
-            // The URL is known to the update alone, and a token to none of the calls.
-            let update_alone = echo.contains("reach");
+            // Only an update knows the URL.
+            let only_update = echo.contains("reach");
             for body in [
                 format!(r#"{{"error":{{"message":"{echo}"}}}}"#),
                 format!(r#"{{"error":"{echo}"}}"#),
@@ -157,14 +184,14 @@ fn an_error_that_echoes_a_secret_is_rid_of_it() {
                 format!("<html>{echo} {TOKEN}</html>"),
                 format!("{{{echo} {TOKEN}"),
             ] {
-                let server = Server::answering([answer_with(
+                let server = Server::responding([response_with(
                     status,
                     &[("X-Echo", &echo), ("X-Should-Retry", "false")],
                     &body,
                 )]);
                 let client = secretive(server.base_url()).build().unwrap();
                 logged();
-                let text = if update_alone {
+                let text = if only_update {
                     printed_result(&client.update_webhook("wrk_1", URL)) + &logged().join(" ")
                 } else {
                     all_calls(&client)
@@ -177,16 +204,22 @@ fn an_error_that_echoes_a_secret_is_rid_of_it() {
 }
 
 #[test]
-fn a_redirect_is_named_without_a_secret() {
+fn a_location_is_shown_without_secrets() {
     for status in [301, 302, 303, 307, 308] {
         let location = format!("https://example.org/?key={KEY}&gateway={HEADER}");
-        check(&location, answer_with(status, &[("Location", &location)], ""));
+        let text = check(&location, response_with(status, &[("Location", &location)], ""));
+        assert!(text.contains("to https://example.org/?key=[redacted]&gateway=[redacted], which"), "{text}");
 
-        let server = Server::answering([answer_with(status, &[("Location", URL)], "")]);
+        let server = Server::responding([response_with(status, &[("Location", URL)], "")]);
         let client = secretive(server.base_url()).build().unwrap();
         logged();
         let error = client.update_webhook("wrk_1", URL).unwrap_err();
-        assert!(error.to_string().contains("hooks.example.com"), "{error}");
+        assert!(
+            error.to_string().ends_with(
+                "to https://[redacted]@hooks.example.com[redacted]#[redacted], which is not followed"
+            ),
+            "{error}"
+        );
         assert_no_secret_in(
             &(printed_error(&error) + &logged().join(" ")),
             "a redirect to the webhook's URL",
@@ -195,8 +228,8 @@ fn a_redirect_is_named_without_a_secret() {
 }
 
 #[test]
-fn an_answer_that_does_not_decode_is_not_repeated() {
-    let row = |field: &str| {
+fn a_response_that_does_not_decode_is_not_echoed() {
+    let page = |field: &str| {
         format!(
             r#"{{"logs":[{{"id":"whe_1","createdAt":"2026-01-01T00:00:00Z","durationMs":1,
                 "requestStatus":"error","workerId":"wrk_1","url":"{URL}",{field}}}],"page":1,"pageCount":1,"totalCount":1}}"#
@@ -219,19 +252,19 @@ fn an_answer_that_does_not_decode_is_not_repeated() {
         format!(r#"{{"logs":["{TOKEN}"],"url":1}}"#),
         format!(r#"{{"logs":[],"page":"{TOKEN}","url":1}}"#),
         format!(r#"{{"logs":[],"page":"a\", expected {TOKEN}","url":1}}"#),
-        row(&format!(r#""createdAt":"{TOKEN}""#)),
-        row(&format!(r#""durationMs":"{TOKEN}""#)).replacen("\"durationMs\":1,", "", 1),
-        row(&format!(r#""responseStatus":"{TOKEN}""#)),
-        row(&format!(r#""taskTitle":["{TOKEN}"]"#)),
-        row(&format!(r#""createdAt":"{TOKEN}""#)).replacen("\"createdAt\":\"2026-01-01T00:00:00Z\",", "", 1),
+        page(&format!(r#""createdAt":"{TOKEN}""#)),
+        page(&format!(r#""durationMs":"{TOKEN}""#)).replacen("\"durationMs\":1,", "", 1),
+        page(&format!(r#""responseStatus":"{TOKEN}""#)),
+        page(&format!(r#""taskTitle":["{TOKEN}"]"#)),
+        page(&format!(r#""createdAt":"{TOKEN}""#)).replacen("\"createdAt\":\"2026-01-01T00:00:00Z\",", "", 1),
     ] {
-        check(&body, answer(200, &body));
+        check(&body, response(200, &body));
     }
 }
 
 #[test]
-fn broken_connections_and_answers_print_no_secret() {
-    for answer in [
+fn lost_connections_and_invalid_responses_print_no_secret() {
+    for response in [
         format!("SSH-2.0-{KEY}\r\n"),
         format!("HTTP/1.1 {KEY} {HEADER}\r\n\r\n"),
         format!("HTTP/1.1 200 {KEY}\r\n{HEADER} {TOKEN}\r\n\r\n"),
@@ -239,27 +272,29 @@ fn broken_connections_and_answers_print_no_secret() {
         format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n{TOKEN}"),
         format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 15\r\n\r\n{TOKEN}"),
     ] {
-        check(&answer, answer.as_bytes());
+        check(&response, response.as_bytes());
     }
 
-    let cut = Server::start(|_, connection| {
+    let truncating = Server::start(|_, connection| {
         connection.request();
         connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{TOKEN}"));
     });
-    assert_no_secret_in(&all_calls(&secretive(cut.base_url()).build().unwrap()), "a cut connection");
+    let client = secretive(truncating.base_url()).build().unwrap();
+    assert_no_secret_in(&all_calls(&client), "a truncated body");
 
     let silent = Server::start(|_, connection| while connection.request().is_some() {});
     let hurried =
         secretive(silent.base_url()).timeout(Duration::from_millis(20)).max_retries(0).build().unwrap();
     assert_no_secret_in(&all_calls(&hurried), "a timeout");
 
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert_no_secret_in(&all_calls(&secretive(format!("http://{nobody}")).build().unwrap()), "a refusal");
+    let (_socket, address) = unlistened();
+    let client = secretive(format!("http://{address}")).build().unwrap();
+    assert_no_secret_in(&all_calls(&client), "a refused connection");
 }
 
 #[test]
-fn a_refused_setting_is_not_repeated() {
-    let refused = [
+fn a_rejected_setting_is_not_echoed() {
+    let rejected = [
         HandingerClient::builder(format!("{KEY}\u{7}")),
         HandingerClient::builder(format!("{KEY}é")),
         builder(format!("https://{KEY}@example.com")),
@@ -275,18 +310,17 @@ fn a_refused_setting_is_not_repeated() {
         builder("http://127.0.0.1").header(format!("{HEADER}: "), "x"),
         builder("http://127.0.0.1").user_agent(format!("{KEY}\n")),
     ];
-    for (number, builder) in refused.into_iter().enumerate() {
+    for (number, builder) in rejected.into_iter().enumerate() {
         let error = builder.build().expect_err(&number.to_string());
         assert_no_secret_in(&printed_error(&error), &number.to_string());
     }
 }
 
-/// What the documentation says of the lines at DEBUG.
 #[test]
-fn the_log_tells_each_try_and_wait() {
-    let server = Server::answering([
-        answer_with(503, &[("Retry-After", "2")], "busy"),
-        answer(200, r#"{"url":null,"token":null}"#),
+fn the_log_has_a_line_for_each_attempt_and_wait() {
+    let server = Server::responding([
+        response_with(503, &[("Retry-After", "2")], "busy"),
+        response(200, r#"{"url":null,"token":null}"#),
     ]);
     let waits = Waits::default();
     let client = secretive(server.base_url()).sleep_with(waits.recorder()).build().unwrap();
@@ -295,28 +329,28 @@ fn the_log_tells_each_try_and_wait() {
     assert_eq!(waits.take(), [Duration::from_secs(2)]);
     let lines = logged();
     let (without_time, times): (Vec<_>, Vec<_>) =
-        lines.iter().map(|line| line.split_once(", after ").unwrap_or((line, "0s"))).unzip();
+        lines.iter().map(|line| line.split_once(" after ").unwrap_or((line, "0s"))).unzip();
     assert_eq!(
         without_time,
         [
-            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: the server answered 503 at try 1",
-            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: next try in 2s",
-            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: 200 OK at try 2",
+            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: the server returned 503 on attempt 1",
+            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: retrying in 2s",
+            "DEBUG POST /api/workers/{workerId}/webhook/regenerate-token: 200 OK on attempt 2",
         ]
     );
     assert!(times.iter().all(|time| time.ends_with('s')), "{times:?}");
     client.list_executions("wrk_5ecr3t", 3).unwrap_err();
     let [line] = &*logged() else { panic!("one line") };
     let expected = "DEBUG GET /api/workers/{workerId}/webhook/executions: \
-                    the answer is not what the API promises at try 1, after ";
+                    the response is not what the API documents on attempt 1 after ";
     assert!(line.starts_with(expected), "{line}");
 }
 
 #[test]
-fn another_thread_has_a_log_of_its_own() {
+fn each_thread_has_its_own_log() {
     logged();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let client = builder(format!("http://{nobody}")).build().unwrap();
+    let (_socket, address) = unlistened();
+    let client = builder(format!("http://{address}")).build().unwrap();
     thread::spawn(move || client.retrieve_webhook("wrk_1").unwrap_err()).join().unwrap();
     assert_eq!(logged(), [""; 0]);
 }

@@ -1,9 +1,10 @@
-//! What the tests share: a server that does what a test says, and clients that do not sleep.
+//! What the tests share: a server that a test scripts byte by byte, and clients that do not sleep.
 #![allow(
     unreachable_pub,
-    reason = "what a test binary shares, it shares within itself; `pub` says that shortest"
+    reason = "a test binary has no other crate to keep its helpers from; `pub` is the shortest"
 )]
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -13,12 +14,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use handinger::{Error, HandingerClient, HandingerClientBuilder};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
-/// The key of all clients in the tests: long enough to be looked for in what must not contain it.
+/// The API key of all clients in the tests. It is long enough to search output for.
 pub const KEY: &str = "hnd_test_5ecr3tKey";
 
-/// A client builder for a server of a test. It does not sleep between two tries.
+/// A builder whose client does not sleep between two attempts.
 pub fn builder(base_url: impl Into<String>) -> HandingerClientBuilder {
     HandingerClient::builder(KEY).base_url(base_url).sleep_with(|_| {})
 }
@@ -27,7 +28,7 @@ pub fn client(base_url: impl Into<String>) -> HandingerClient {
     builder(base_url).build().expect("valid settings")
 }
 
-/// The waits that a client made, in place of sleeping.
+/// Records the waits of a client that does not sleep.
 #[derive(Clone, Default)]
 pub struct Waits(Arc<Mutex<Vec<Duration>>>);
 
@@ -42,10 +43,10 @@ impl Waits {
     }
 }
 
-/// One of the five calls; what it returns is of no interest.
+/// One of the five calls, without what it returns.
 pub type Call = fn(&HandingerClient) -> Result<(), Error>;
 
-/// All five, the two that change nothing first.
+/// All five calls; the two that change nothing come first.
 pub const CALLS: [(&str, Call); 5] = [
     ("retrieve", |client| client.retrieve_webhook("wrk_1").map(drop)),
     ("list", |client| client.list_executions("wrk_1", 1).map(drop)),
@@ -54,14 +55,14 @@ pub const CALLS: [(&str, Call); 5] = [
     ("regenerate", |client| client.regenerate_token("wrk_1").map(drop)),
 ];
 
-/// A body that each of the five calls takes for its answer.
-pub const ANYTHING: &str =
+/// A body that decodes as the response of each of the five calls.
+pub const ANY_BODY: &str =
     r#"{"url": null, "token": null, "logs": [], "page": 1, "pageCount": 0, "totalCount": 0}"#;
 
-/// What a server does to a connection in place of a proper answer.
+/// What a server does to a connection instead of sending a proper response.
 pub type Fault = Arc<dyn Fn(&mut Connection) + Send + Sync>;
 
-/// The server reads the request, sends these bytes, and closes the connection.
+/// Reads the request, sends these bytes, and closes the connection.
 pub fn sends(bytes: impl Into<Vec<u8>>) -> Fault {
     let bytes = bytes.into();
     Arc::new(move |connection| {
@@ -70,25 +71,25 @@ pub fn sends(bytes: impl Into<Vec<u8>>) -> Fault {
     })
 }
 
-/// The same, but the connection ends with a reset.
+/// Like [`sends`], but the connection ends with a reset.
 pub fn sends_and_resets(bytes: impl Into<Vec<u8>>) -> Fault {
     let fault = sends(bytes);
     Arc::new(move |connection| {
         fault(connection);
-        connection.reset_at_the_end();
+        connection.reset_on_close();
     })
 }
 
-/// Waits for what another thread is about to do.
+/// Waits until another thread has done something.
 pub fn wait_until(done: impl Fn() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain");
+        assert!(start.elapsed() < Duration::from_secs(10), "not done after 10 s");
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// A server on loopback that does to each request what a test says, in ways that no HTTP library would.
+/// A server on loopback that can misbehave in ways that no HTTP library would.
 pub struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
@@ -97,7 +98,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// For each connection, `serve` is called with its number, from 0, on a thread of its own.
+    /// Calls `serve` for each connection with its number, from 0, on a thread of its own.
     pub fn start(serve: impl Fn(usize, &mut Connection) + Send + Sync + 'static) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), serve)
     }
@@ -118,7 +119,7 @@ impl Server {
                     break;
                 }
                 let Ok(stream) = stream else { continue };
-                // No test may hang on a client that never comes back.
+                // No test may hang on a client that sends nothing more.
                 stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
                 let number = connections.fetch_add(1, Ordering::SeqCst);
                 let mut connection = Connection { stream, requests: Arc::clone(&requests) };
@@ -129,29 +130,33 @@ impl Server {
         server
     }
 
-    /// Answers the requests in turn with these bytes, whatever connection they come over; the last answer is repeated.
-    /// The connection stays open.
-    pub fn answering(answers: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
-        let answers: Vec<Vec<u8>> = answers.into_iter().map(Into::into).collect();
+    /// Sends one response after the other, over any connection, and repeats the last one. Connections stay open.
+    pub fn responding(responses: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
+        let responses: Vec<Vec<u8>> = responses.into_iter().map(Into::into).collect();
         let count = AtomicUsize::new(0);
         Self::start(move |_, connection| {
             while connection.request().is_some() {
-                let number = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
-                connection.send(&answers[number]);
+                let number = count.fetch_add(1, Ordering::SeqCst).min(responses.len() - 1);
+                connection.send(&responses[number]);
             }
         })
     }
 
-    /// Does this to the first `times` connections, and answers all requests on later ones with [`ANYTHING`].
+    /// Applies the fault to the first `times` connections, and sends [`ANY_BODY`] to every request on later ones.
     pub fn faulty(times: usize, fault: &Fault) -> Self {
         let fault = Arc::clone(fault);
         Self::start(move |number, connection| {
             if number < times {
                 fault(connection);
             } else {
-                connection.answer_all(answer(200, ANYTHING));
+                connection.respond_to_all(response(200, ANY_BODY));
             }
         })
+    }
+
+    /// The old name, for files that other branches are changing.
+    pub fn answering(responses: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
+        Self::responding(responses)
     }
 
     pub fn base_url(&self) -> String {
@@ -162,7 +167,7 @@ impl Server {
         self.address
     }
 
-    /// The requests that arrived whole, head and body, in the order of their arrival.
+    /// The requests that arrived completely, head and body, in the order of their arrival.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -188,7 +193,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads the next request whole and remembers it; `None` if the client closes the connection instead.
+    /// Reads and records the next complete request; `None` if the client closes the connection instead.
     pub fn request(&mut self) -> Option<String> {
         let mut bytes = Vec::new();
         let head = loop {
@@ -211,15 +216,15 @@ impl Connection {
         Some(request)
     }
 
-    /// Answers every request with these bytes until the client closes the connection.
-    pub fn answer_all(&mut self, answer: impl AsRef<[u8]>) {
+    /// Sends these bytes for every request until the client closes the connection.
+    pub fn respond_to_all(&mut self, response: impl AsRef<[u8]>) {
         while self.request().is_some() {
-            self.send(&answer);
+            self.send(&response);
         }
     }
 
     /// When the connection is closed, the client gets a reset.
-    pub fn reset_at_the_end(&self) {
+    pub fn reset_on_close(&self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
@@ -239,24 +244,27 @@ impl Connection {
         }
     }
 
-    /// Sends bytes as they are. (A connection that is dropped is closed; with a request on it that was not read, the
-    /// kernel makes that a reset.) That the client has gone is its right.
+    /// Sends the bytes; a client that has gone is no failure. (Dropping a connection closes it; if a request on it was
+    /// not read, the kernel sends a reset.)
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.try_send(bytes);
     }
 
-    /// The same; `false` if the client has gone.
+    /// Sends the bytes; `false` if the client has gone.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush()).is_ok()
     }
 }
 
-/// A whole HTTP answer with a Content-Length.
-pub fn answer(status: u16, body: impl AsRef<[u8]>) -> Vec<u8> {
-    answer_with(status, &[], body)
+/// A complete HTTP response with a Content-Length.
+pub fn response(status: u16, body: impl AsRef<[u8]>) -> Vec<u8> {
+    response_with(status, &[], body)
 }
 
-pub fn answer_with(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
+/// The old name, for files that other branches are changing.
+pub use self::response as answer;
+
+pub fn response_with(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let mut bytes = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n", body.len()).into_bytes();
     for (name, value) in headers {
@@ -267,21 +275,34 @@ pub fn answer_with(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>
     bytes
 }
 
-/// A webhook's JSON as the API's reference shows it.
+/// From the API reference: Retrieve a worker webhook, Response.
 pub const WEBHOOK: &str =
     r#"{ "token": "whk_01HZY31W2SZJ8MJ2FQTR3M1K9D", "url": "https://example.com/handinger-webhook" }"#;
 
-/// Runs one test of this binary in a process of its own, with these variables in its environment and none for a
-/// proxy besides; returns what it printed to stderr. A test that is meant for this does nothing without them.
-pub fn rerun(test: &str, variables: &[(&str, &str)]) -> String {
+/// A loopback address that is taken, but where nobody listens until the socket does.
+pub fn unlistened() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
+/// Runs one test of this binary in a process of its own and returns what it prints to stderr. These variables are set
+/// in its environment, and no others that the crate reads. Without them, such a test does nothing.
+pub fn rerun(test: &str, variables: &[(&str, impl AsRef<OsStr>)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", test, "--nocapture", "--test-threads=1"]);
     for proxy in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
         child.env_remove(proxy).env_remove(proxy.to_lowercase());
     }
-    let output = child.envs(variables.iter().copied()).output().unwrap();
-    let (printed, problems) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && printed.contains("1 passed"), "{test}: {printed}\n{problems}");
-    problems.into_owned()
+    for setting in ["HANDINGER_API_KEY", "HANDINGER_BASE_URL", "HANDINGER_CUSTOM_HEADERS"] {
+        child.env_remove(setting);
+    }
+    for (name, value) in variables {
+        child.env(name, value);
+    }
+    let output = child.output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.contains("1 passed"), "{test}: {stdout}\n{stderr}");
+    stderr.into_owned()
 }

@@ -1,4 +1,4 @@
-//! No try outlasts its timeout, no call its total timeout.
+//! No attempt outlasts its timeout, no call its total timeout.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use handinger::{Error, ErrorKind, HandingerClient};
 
-use crate::support::{ANYTHING, CALLS, Call, Connection, Fault, Server, answer, answer_with, builder};
+use crate::support::{ANY_BODY, CALLS, Call, Connection, Fault, Server, builder, response, response_with};
 
 const TIMEOUT: Duration = Duration::from_millis(250);
-/// Far more than a timeout, far less than for ever: the bound holds on a busy machine too.
+/// Far more than a timeout, so that the bound holds on a busy machine too, and far less than no bound.
 const LIMIT: Duration = Duration::from_secs(8);
 
-/// A client whose tries are short, and which makes one.
+/// A client that makes one short attempt.
 fn hurried(base_url: String) -> HandingerClient {
     builder(base_url).timeout(TIMEOUT).max_retries(0).build().unwrap()
 }
 
-/// The error of a call that must end by itself, and after no less than `at_least`.
+/// The error of a call that must end within [`LIMIT`], but not before `at_least`.
 #[track_caller]
 fn timed<T: std::fmt::Debug>(at_least: Duration, call: impl FnOnce() -> Result<T, Error>) -> Error {
     let start = Instant::now();
@@ -27,7 +27,7 @@ fn timed<T: std::fmt::Debug>(at_least: Duration, call: impl FnOnce() -> Result<T
     error
 }
 
-/// Sends the bytes one by one, slowly, again and again, until the client has gone.
+/// Sends the bytes one by one, slowly, over and over, until the client has gone.
 fn drip(connection: &mut Connection, bytes: &[u8]) {
     for byte in bytes.iter().cycle() {
         if !connection.try_send([*byte]) {
@@ -37,7 +37,7 @@ fn drip(connection: &mut Connection, bytes: &[u8]) {
     }
 }
 
-/// After the request, the server sends the first bytes at once, and drips the second for ever (or stays silent).
+/// After the request, sends the first bytes at once, and drips the second without end (or stays silent if there are none).
 fn then_drips(first: impl Into<Vec<u8>>, dripped: impl Into<Vec<u8>>) -> Fault {
     let (first, dripped) = (first.into(), dripped.into());
     Arc::new(move |connection| {
@@ -52,8 +52,8 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 #[test]
-fn a_try_ends_in_time_wherever_the_server_stops_or_dawdles() {
-    let rows = [
+fn an_attempt_ends_in_time_wherever_the_server_stops_or_drips() {
+    let cases = [
         ("silent after the connect", Arc::new(Connection::stay_silent) as Fault),
         ("silent after the request", then_drips("", "")),
         ("silent within the status line", then_drips("HTTP/1.1 2", "")),
@@ -67,11 +67,11 @@ fn a_try_ends_in_time_wherever_the_server_stops_or_dawdles() {
         ("dripping one header", then_drips("HTTP/1.1 200 OK\r\na: ", "b")),
         ("dripping a body", then_drips(HEAD, " ")),
         ("dripping chunks", then_drips(CHUNKED, "1\r\n \r\n")),
-        ("dripping a chunk's size", then_drips(CHUNKED, "0")),
+        ("dripping a chunk size", then_drips(CHUNKED, "0")),
         ("dripping 100 Continue", then_drips("", "HTTP/1.1 100 Continue\r\n\r\n")),
     ];
     std::thread::scope(|scope| {
-        for (what, fault) in &rows {
+        for (what, fault) in &cases {
             scope.spawn(move || CALLS.map(|call| ends_in_time(what, fault, call)));
         }
     });
@@ -81,26 +81,26 @@ fn ends_in_time(what: &str, fault: &Fault, (name, call): (&str, Call)) {
     let server = Server::faulty(usize::MAX, fault);
     let error = timed(TIMEOUT, || call(&hurried(server.base_url())));
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1), "{what}: {error}");
-    assert!(error.to_string().contains("no whole answer within 250ms"), "{what}: {error}");
+    assert!(error.to_string().contains("no complete response within 250ms"), "{what}: {error}");
     assert!(std::error::Error::source(&error).is_some(), "{what}");
     let is_change = !matches!(name, "retrieve" | "list");
     assert_eq!(error.may_have_been_applied(), is_change, "{name}: {what}");
 }
 
 #[test]
-fn a_flood_of_preliminary_answers_ends_in_time() {
+fn endless_interim_responses_end_in_time() {
     let server = Server::start(|_, connection| {
         connection.request();
         while connection.try_send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n") {}
     });
     let error = timed(Duration::ZERO, || hurried(server.base_url()).regenerate_token("wrk_1"));
-    // What comes faster than it is read counts as one head that is too large.
+    // If they arrive faster than they are read, they count as one head that is too large.
     assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Decode), "{error}");
     assert!(error.may_have_been_applied());
 }
 
 #[test]
-fn a_slow_body_of_a_refusal_is_not_waited_for_longer_and_does_not_hide_the_status() {
+fn a_slow_body_of_an_error_status_ends_in_time_and_does_not_hide_the_status() {
     let head = "HTTP/1.1 404 Not Found\r\nContent-Length: 1000000\r\n\r\nno such ";
     for dripped in ["", "w"] {
         let server = Server::faulty(usize::MAX, &then_drips(head, dripped));
@@ -111,8 +111,8 @@ fn a_slow_body_of_a_refusal_is_not_waited_for_longer_and_does_not_hide_the_statu
 }
 
 #[test]
-fn a_request_that_nobody_reads_is_given_up_in_time() {
-    // The kernel takes the connection and the request; nobody else does.
+fn a_request_that_nobody_reads_ends_in_time() {
+    // The kernel accepts the connection and the request.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = hurried(format!("http://{}", listener.local_addr().unwrap()));
     let longest = format!("https://example.com/{}", "x".repeat(8 * 1024 - 20));
@@ -123,7 +123,7 @@ fn a_request_that_nobody_reads_is_given_up_in_time() {
 
 #[test]
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
-fn a_tls_handshake_in_silence_ends_with_the_shorter_of_the_two_timeouts() {
+fn a_silent_tls_handshake_ends_with_the_shorter_of_the_two_timeouts() {
     let server = Server::start(|_, connection| connection.stay_silent());
     for (timeout, connect_timeout) in [(TIMEOUT, Duration::from_secs(5)), (Duration::from_secs(5), TIMEOUT)] {
         let client = builder(format!("https://{}", server.address()))
@@ -140,23 +140,23 @@ fn a_tls_handshake_in_silence_ends_with_the_shorter_of_the_two_timeouts() {
 }
 
 #[test]
-fn the_connect_timeout_does_not_bound_what_follows() {
+fn the_connect_timeout_does_not_bound_the_response() {
     let server = Server::start(|_, connection| {
         connection.request();
         std::thread::sleep(Duration::from_millis(150));
-        connection.send(answer(200, ANYTHING));
+        connection.send(response(200, ANY_BODY));
     });
     let client = builder(server.base_url()).connect_timeout(Duration::from_millis(100)).max_retries(9);
     client.build().unwrap().retrieve_webhook("wrk_1").unwrap();
 }
 
 #[test]
-fn a_try_after_a_timeout_has_the_whole_timeout_again() {
+fn each_attempt_has_the_full_timeout() {
     let server = Server::start(|number, connection| {
         connection.request();
         if number > 0 {
             std::thread::sleep(Duration::from_millis(150));
-            connection.send(answer(200, ANYTHING));
+            connection.send(response(200, ANY_BODY));
         }
         connection.stay_silent();
     });
@@ -167,7 +167,7 @@ fn a_try_after_a_timeout_has_the_whole_timeout_again() {
 }
 
 #[test]
-fn the_total_timeout_bounds_a_try_and_says_so() {
+fn the_total_timeout_bounds_one_attempt_and_the_error_says_so() {
     let server = Server::start(|_, connection| connection.stay_silent());
     for max_retries in [0, 2] {
         for (name, call) in CALLS {
@@ -183,8 +183,8 @@ fn the_total_timeout_bounds_a_try_and_says_so() {
 }
 
 #[test]
-fn the_total_timeout_bounds_all_tries_together_and_says_so() {
-    let server = Server::answering([answer_with(408, &[("retry-after-ms", "5")], "")]);
+fn the_total_timeout_bounds_all_attempts_together_and_the_error_says_so() {
+    let server = Server::responding([response_with(408, &[("retry-after-ms", "5")], "")]);
     let client = builder(server.base_url())
         .total_timeout(TIMEOUT)
         .max_retries(u32::MAX)
@@ -197,14 +197,20 @@ fn the_total_timeout_bounds_all_tries_together_and_says_so() {
 }
 
 #[test]
-fn a_client_whose_timeouts_are_the_longest_there_are_works() {
-    let server = Server::answering([answer(200, ANYTHING)]);
-    let client = builder(server.base_url())
-        .timeout(Duration::MAX)
-        .connect_timeout(Duration::MAX)
-        .total_timeout(Duration::MAX)
-        .build()
-        .unwrap();
-    client.retrieve_webhook("wrk_1").unwrap();
-    client.regenerate_token("wrk_1").unwrap();
+fn no_timeout_is_too_long() {
+    let server = Server::responding([response(200, ANY_BODY)]);
+    let (longest, default) = (Duration::MAX, || builder(server.base_url()));
+    let built = [
+        default().timeout(longest),
+        default().connect_timeout(longest),
+        default().total_timeout(longest),
+        default().timeout(longest).connect_timeout(longest).total_timeout(longest),
+    ];
+    let client = default().build().unwrap();
+    let with_options = [client.clone().with_timeout(longest), client.with_total_timeout(longest)];
+    for client in built.into_iter().map(|builder| builder.build().unwrap()).chain(with_options) {
+        client.retrieve_webhook("wrk_1").unwrap();
+        client.regenerate_token("wrk_1").unwrap();
+    }
+    assert_eq!(server.requests().len(), 12);
 }

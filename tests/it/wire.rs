@@ -1,6 +1,5 @@
-//! Requests and answers, byte by byte, against httpmock.
+//! Requests and responses, byte by byte, with httpmock.
 
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,32 +11,32 @@ use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::support::{KEY, WEBHOOK, builder, client};
+use crate::support::{Call, KEY, WEBHOOK, builder, client};
 
-/// Of the API's reference: List worker webhook executions, Response.
+/// From the API reference: List worker webhook executions, Response.
 const EXECUTIONS: &str = r#"{ "logs": [ { "id": "whe_01HZY31W2SZJ8MJ2FQTR3M1K9D", "createdAt": "2019-12-27T18:11:19.117Z", "durationMs": 0, "errorMessage": "errorMessage", "requestStatus": "success", "responseStatus": 0, "taskId": "taskId", "taskTitle": "taskTitle", "url": "url", "workerId": "workerId" } ], "page": 0, "pageCount": 0, "totalCount": 0 }"#;
 
 const WORKER: &str = "t_org_123_w_01HZY2ZJQ8G7K42W2D7WF6V4GM";
 const PATH: &str = "/api/workers/t_org_123_w_01HZY2ZJQ8G7K42W2D7WF6V4GM/webhook";
 const HOOK: &str = "https://example.com/handinger-webhook";
 
-/// An API that answers everything alike, and remembers what it was asked.
+/// An API that sends the same response to every request, and records the requests.
 struct Api {
     server: MockServer,
-    answer: Arc<Mutex<Vec<u8>>>,
+    response: Arc<Mutex<Vec<u8>>>,
     content_type: Arc<Mutex<&'static str>>,
     requests: Arc<Mutex<Vec<HttpMockRequest>>>,
 }
 
 impl Api {
-    fn answering(answer: impl AsRef<[u8]>) -> Self {
+    fn responding(response: impl AsRef<[u8]>) -> Self {
         let api = Self {
             server: MockServer::start(),
-            answer: Arc::new(Mutex::new(answer.as_ref().to_vec())),
+            response: Arc::new(Mutex::new(response.as_ref().to_vec())),
             content_type: Arc::new(Mutex::new("application/json")),
             requests: Arc::default(),
         };
-        let (answer, content_type) = (Arc::clone(&api.answer), Arc::clone(&api.content_type));
+        let (response, content_type) = (Arc::clone(&api.response), Arc::clone(&api.content_type));
         let requests = Arc::clone(&api.requests);
         api.server.mock(|when, then| {
             when.any_request();
@@ -46,22 +45,22 @@ impl Api {
                 HttpMockResponse::builder()
                     .status(200)
                     .header("content-type", *content_type.lock().unwrap())
-                    .body(answer.lock().unwrap().clone())
+                    .body(response.lock().unwrap().clone())
                     .build()
             });
         });
         api
     }
 
-    fn answer_from_now(&self, answer: impl AsRef<[u8]>) {
-        *self.answer.lock().unwrap() = answer.as_ref().to_vec();
+    fn set_response(&self, response: impl AsRef<[u8]>) {
+        *self.response.lock().unwrap() = response.as_ref().to_vec();
     }
 
     fn client(&self) -> HandingerClient {
         client(self.server.base_url())
     }
 
-    /// The one request since the last look.
+    /// The one request since the last call of this function.
     fn request(&self) -> HttpMockRequest {
         let mut requests = std::mem::take(&mut *self.requests.lock().unwrap());
         assert_eq!(requests.len(), 1);
@@ -76,9 +75,7 @@ fn headers(request: &HttpMockRequest) -> Vec<String> {
     headers
 }
 
-type Call = fn(&HandingerClient) -> Result<(), Error>;
-
-/// The calls that answer with a [`Webhook`], and the one that answers with a page.
+/// The calls that return a [`Webhook`], and the one that returns a page.
 const WEBHOOK_CALLS: [Call; 4] = [
     |client| client.retrieve_webhook(WORKER).map(drop),
     |client| client.update_webhook(WORKER, HOOK).map(drop),
@@ -88,15 +85,15 @@ const WEBHOOK_CALLS: [Call; 4] = [
 const LIST: Call = |client| client.list_executions(WORKER, 2).map(drop);
 
 #[test]
-fn a_request_has_this_method_path_query_headers_and_body_and_nothing_else() {
+fn each_request_has_its_method_path_query_headers_and_body_and_nothing_else() {
     let [retrieve, update, delete, regenerate] = WEBHOOK_CALLS;
-    let clear: Call = |client| client.update_webhook(WORKER, None).map(drop);
+    let clear: Call = |client| client.update_webhook(WORKER, UpdateWebhook::clear()).map(drop);
     let set = format!(r#"{{"url":"{HOOK}"}}"#);
     let json = "content-type: application/json";
     let executions = format!("{PATH}/executions?page=2");
     let new_token = format!("{PATH}/regenerate-token");
 
-    for (call, method, uri, more_headers, body, answer) in [
+    for (call, method, uri, more_headers, body, response) in [
         (retrieve, "GET", PATH, &[] as &[_], "", WEBHOOK),
         (update, "PUT", PATH, &["content-length: 47", json], &set, WEBHOOK),
         (
@@ -111,7 +108,7 @@ fn a_request_has_this_method_path_query_headers_and_body_and_nothing_else() {
         (regenerate, "POST", &new_token, &["content-length: 0"], "", WEBHOOK),
         (LIST, "GET", &executions, &[], "", EXECUTIONS),
     ] {
-        let api = Api::answering(answer);
+        let api = Api::responding(response);
         call(&builder(api.server.base_url()).header("X-Team", "ops").build().unwrap()).unwrap();
 
         let request = api.request();
@@ -134,8 +131,8 @@ fn a_request_has_this_method_path_query_headers_and_body_and_nothing_else() {
 }
 
 #[test]
-fn an_update_can_be_given_in_any_of_these_forms() {
-    let api = Api::answering(WEBHOOK);
+fn an_update_converts_from_strings() {
+    let api = Api::responding(WEBHOOK);
     let client = api.client();
     let set = r#"{"url":"https://example.com/handinger-webhook"}"#;
     let clear = r#"{"url":null}"#;
@@ -158,8 +155,8 @@ fn an_update_can_be_given_in_any_of_these_forms() {
 }
 
 #[test]
-fn of_several_values_for_a_header_the_last_is_sent_and_the_user_agent_can_be_set() {
-    let api = Api::answering(WEBHOOK);
+fn the_last_value_of_a_header_is_sent_and_the_user_agent_can_be_set() {
+    let api = Api::responding(WEBHOOK);
     let builder = builder(api.server.base_url()).header("X-Team", "ops").header("x-team", "dev");
     builder.user_agent("my-tool/1.0").build().unwrap().retrieve_webhook(WORKER).unwrap();
 
@@ -174,19 +171,19 @@ fn parts(webhook: &Webhook) -> (Option<&str>, Option<&str>) {
 }
 
 #[test]
-fn the_webhook_of_the_reference_comes_back() {
-    let api = Api::answering(WEBHOOK);
+fn the_webhook_of_the_reference_is_returned() {
+    let api = Api::responding(WEBHOOK);
     let client = api.client();
-    let whole = (Some(HOOK), Some("whk_01HZY31W2SZJ8MJ2FQTR3M1K9D"));
-    assert_eq!(parts(&client.retrieve_webhook(WORKER).unwrap()), whole);
-    assert_eq!(parts(&client.update_webhook(WORKER, HOOK).unwrap()), whole);
-    assert_eq!(parts(&client.regenerate_token(WORKER).unwrap()), whole);
-    assert_eq!(parts(&client.delete_webhook(WORKER).unwrap()), whole);
+    let expected = (Some(HOOK), Some("whk_01HZY31W2SZJ8MJ2FQTR3M1K9D"));
+    assert_eq!(parts(&client.retrieve_webhook(WORKER).unwrap()), expected);
+    assert_eq!(parts(&client.update_webhook(WORKER, HOOK).unwrap()), expected);
+    assert_eq!(parts(&client.regenerate_token(WORKER).unwrap()), expected);
+    assert_eq!(parts(&client.delete_webhook(WORKER).unwrap()), expected);
 }
 
 #[test]
-fn the_executions_of_the_reference_come_back() {
-    let list = Api::answering(EXECUTIONS).client().list_executions(WORKER, 1).unwrap();
+fn the_executions_of_the_reference_are_returned() {
+    let list = Api::responding(EXECUTIONS).client().list_executions(WORKER, 1).unwrap();
     assert_eq!((list.page, list.page_count, list.total_count), (0, 0, 0));
     let [execution] = &list.logs[..] else { panic!("{list:?}") };
     assert_eq!(execution.id, "whe_01HZY31W2SZJ8MJ2FQTR3M1K9D");
@@ -204,7 +201,7 @@ fn the_executions_of_the_reference_come_back() {
 
 #[test]
 fn a_page_can_be_iterated_by_value_and_by_reference() {
-    let list = Api::answering(EXECUTIONS).client().list_executions(WORKER, 1).unwrap();
+    let list = Api::responding(EXECUTIONS).client().list_executions(WORKER, 1).unwrap();
     let mut ids = Vec::new();
     for execution in &list {
         ids.push(execution.id.clone());
@@ -217,10 +214,10 @@ fn a_page_can_be_iterated_by_value_and_by_reference() {
 }
 
 #[test]
-fn what_a_webhook_may_look_like() {
-    let api = Api::answering("");
+fn a_webhook_may_have_null_missing_and_unknown_fields() {
+    let api = Api::responding("");
     let client = api.client();
-    for (answer, expected) in [
+    for (response, expected) in [
         (r#"{"url":null,"token":null}"#, (None, None)),
         (r#"{"url":null}"#, (None, None)),
         (r#"{"token":null}"#, (None, None)),
@@ -230,21 +227,21 @@ fn what_a_webhook_may_look_like() {
         (r#"{"id":[{"x":1}],"url":null,"createdAt":{},"token":"whk_1"}"#, (None, Some("whk_1"))),
         ("\r\n\t {\"url\":null} \r\n", (None, None)),
     ] {
-        api.answer_from_now(answer);
-        assert_eq!(parts(&client.retrieve_webhook(WORKER).unwrap()), expected, "{answer}");
+        api.set_response(response);
+        assert_eq!(parts(&client.retrieve_webhook(WORKER).unwrap()), expected, "{response}");
     }
 }
 
 #[test]
 fn the_content_type_decides_nothing() {
-    let api = Api::answering(WEBHOOK);
+    let api = Api::responding(WEBHOOK);
     for content_type in ["", "text/html", "application/octet-stream", "text/plain; charset=utf-16", "?"] {
         *api.content_type.lock().unwrap() = content_type;
         assert_eq!(parts(&api.client().retrieve_webhook(WORKER).unwrap()).0, Some(HOOK), "{content_type}");
     }
 }
 
-const ROW: [(&str, &str); 10] = [
+const EXECUTION: [(&str, &str); 10] = [
     ("id", r#""whe_1""#),
     ("createdAt", r#""2019-12-27T18:11:19.117Z""#),
     ("durationMs", "212"),
@@ -259,24 +256,24 @@ const ROW: [(&str, &str); 10] = [
 
 /// A page with an ordinary execution, and one in which the field `name` has another value, or is left out.
 fn page_with(name: &str, value: Option<&str>) -> String {
-    let row = |name: &str, value: Option<&str>| {
-        let known = ROW.iter().filter(|(other, _)| *other != name).copied();
+    let execution = |name: &str, value: Option<&str>| {
+        let known = EXECUTION.iter().filter(|(other, _)| *other != name).copied();
         let fields: Vec<_> = known
             .chain(value.map(|value| (name, value)))
             .map(|(name, value)| format!(r#""{name}":{value}"#))
             .collect();
         format!("{{{}}}", fields.join(","))
     };
-    let (ordinary, odd) = (row("", None), row(name, value));
+    let (ordinary, odd) = (execution("", None), execution(name, value));
     format!(r#"{{"logs":[{ordinary},{odd}],"page":1,"pageCount":1,"totalCount":2}}"#)
 }
 
 #[test]
 fn an_odd_execution_does_not_cost_the_page() {
-    let api = Api::answering("");
+    let api = Api::responding("");
     let client = api.client();
     for (name, given, expected) in [
-        // Halves of a character outside the basic plane: each is one U+FFFD, and what stands around it is kept.
+        // Each lone surrogate becomes one U+FFFD; the text around it is kept.
         ("taskTitle", Some(r#""\ud83d""#), json!("\u{fffd}")),
         ("taskTitle", Some(r#""caf\u00e9 \ud83d""#), json!("café \u{fffd}")),
         ("taskTitle", Some(r#""\ud83d, \ude00!""#), json!("\u{fffd}, \u{fffd}!")),
@@ -284,9 +281,9 @@ fn an_odd_execution_does_not_cost_the_page() {
         ("taskTitle", Some(r#""\ud83d\ud83d\ude00""#), json!("\u{fffd}😀")),
         ("taskTitle", Some(r#""\ud83d\u00e9\n""#), json!("\u{fffd}é\n")),
         ("taskTitle", Some(r#""\ud83d\ude00 \u0000 😀 \ud7ff \ue000""#), json!("😀 \0 😀 \u{d7ff} \u{e000}")),
-        ("errorMessage", Some(r#""cut: \ud83d""#), json!("cut: \u{fffd}")),
+        ("errorMessage", Some(r#""lone: \ud83d""#), json!("lone: \u{fffd}")),
         ("errorMessage", Some(r#""""#), json!("")),
-        // Numbers of a service that counts in floating point, or badly.
+        // Fractions, and numbers beyond u64.
         ("durationMs", Some("12.0"), json!(12)),
         ("durationMs", Some("12.7"), json!(12)),
         ("durationMs", Some("1.2e3"), json!(1200)),
@@ -295,17 +292,17 @@ fn an_odd_execution_does_not_cost_the_page() {
         ("durationMs", Some("18446744073709551615"), json!(u64::MAX)),
         ("durationMs", Some("18446744073709551616"), json!(u64::MAX)),
         ("durationMs", Some("1e300"), json!(u64::MAX)),
-        // Any date and time of RFC 3339.
+        // Every form of RFC 3339.
         ("createdAt", Some(r#""2019-12-27T18:11:19+05:30""#), json!("2019-12-27T18:11:19+05:30")),
         ("createdAt", Some(r#""2019-12-27T18:11:19-00:00""#), json!("2019-12-27T18:11:19Z")),
         ("createdAt", Some(r#""2019-12-27T18:11:19Z""#), json!("2019-12-27T18:11:19Z")),
         ("createdAt", Some(r#""2019-12-27T18:11:19.123456789Z""#), json!("2019-12-27T18:11:19.123456789Z")),
         ("createdAt", Some(r#""2019-12-27t18:11:19.5z""#), json!("2019-12-27T18:11:19.5Z")),
         ("createdAt", Some(r#""2019-12-27T18:11:19.117\u005a""#), json!("2019-12-27T18:11:19.117Z")),
-        // A status that is not known yet.
+        // Known and unknown statuses.
         ("requestStatus", Some(r#""success""#), json!("success")),
         ("requestStatus", Some(r#""throttled \"x\"""#), json!("throttled \"x\"")),
-        // Whatever is optional may be null, or not there.
+        // Optional fields may be null or missing.
         ("errorMessage", Some("null"), Value::Null),
         ("errorMessage", None, Value::Null),
         ("responseStatus", Some("null"), Value::Null),
@@ -314,10 +311,10 @@ fn an_odd_execution_does_not_cost_the_page() {
         ("taskId", None, Value::Null),
         ("taskTitle", Some("null"), Value::Null),
         ("taskTitle", None, Value::Null),
-        // What is not known is not looked at.
+        // Unknown fields are ignored.
         ("retries", Some(r#"[{"id":null},"\ud83d",-1e9]"#), Value::Null),
     ] {
-        api.answer_from_now(page_with(name, given));
+        api.set_response(page_with(name, given));
         let page =
             client.list_executions(WORKER, 1).unwrap_or_else(|error| panic!("{name} {given:?}: {error}"));
         let page = serde_json::to_value(page).unwrap();
@@ -328,11 +325,11 @@ fn an_odd_execution_does_not_cost_the_page() {
 
 #[test]
 fn odd_counts_do_not_cost_the_page() {
-    let api = Api::answering("");
+    let api = Api::responding("");
     for (given, expected) in
         [("0", 0), ("-3", 0), ("3.0", 3), ("18446744073709551616", u64::MAX), ("1e99", u64::MAX)]
     {
-        api.answer_from_now(format!(
+        api.set_response(format!(
             r#"{{"logs":[],"page":{given},"pageCount":{given},"totalCount":{given},"next":null}}"#
         ));
         let list = api.client().list_executions(WORKER, 1).unwrap();
@@ -340,22 +337,22 @@ fn odd_counts_do_not_cost_the_page() {
     }
 }
 
-/// The source of the error that a call ends with when the API answers so. The answer may hold secrets, so that none
-/// of these repeats a value.
-fn refusal(api: &Api, call: Call, answer: &[u8]) -> String {
-    api.answer_from_now(answer);
-    let shown = String::from_utf8_lossy(answer).into_owned();
+/// The source of the error for a response that does not decode. The response may hold secrets, so the source must not
+/// echo a value.
+fn decode_error(api: &Api, call: Call, response: &[u8]) -> String {
+    api.set_response(response);
+    let shown = String::from_utf8_lossy(response).into_owned();
     let Err(error) = call(&api.client()) else { panic!("{shown} was accepted") };
     assert_eq!(error.kind(), ErrorKind::Decode, "{shown}");
-    assert_eq!((error.status(), error.attempts(), error.body()), (Some(200), 1, answer), "{shown}");
+    assert_eq!((error.status(), error.attempts(), error.body()), (Some(200), 1, response), "{shown}");
     let source = std::error::Error::source(&error).unwrap().to_string();
     source.split(" at line ").next().unwrap().to_owned()
 }
 
 #[test]
-fn what_is_no_webhook_is_an_error_and_repeats_no_value() {
-    let api = Api::answering("");
-    for (answer, problem) in [
+fn what_is_not_a_webhook_is_an_error_that_echoes_no_value() {
+    let api = Api::responding("");
+    for (response, problem) in [
         (&b""[..], "empty"),
         (b" \r\n", "empty"),
         (b"<html>whk_s3cret</html>", "expected value"),
@@ -386,16 +383,16 @@ fn what_is_no_webhook_is_an_error_and_repeats_no_value() {
         (b"\xef\xbb\xbf{\"url\":null}", "expected value"),
     ] {
         for call in WEBHOOK_CALLS {
-            let shown = String::from_utf8_lossy(answer);
-            assert_eq!(refusal(&api, call, answer), problem, "{shown}");
+            let shown = String::from_utf8_lossy(response);
+            assert_eq!(decode_error(&api, call, response), problem, "{shown}");
         }
     }
 }
 
 #[test]
-fn what_is_no_page_of_executions_is_an_error() {
-    let api = Api::answering("");
-    for (answer, problem) in [
+fn what_is_not_a_page_of_executions_is_an_error() {
+    let api = Api::responding("");
+    for (response, problem) in [
         ("", "empty"),
         ("<html>", "expected value"),
         ("null", "invalid type: null, expected an object"),
@@ -417,7 +414,7 @@ fn what_is_no_page_of_executions_is_an_error() {
         (r#"{"logs":[],"page":1,"pageCount":1,"totalCount":1"#, "EOF while parsing an object"),
         (r#"{"logs":[],"page":1,"pageCount":1,"totalCount":1}]"#, "trailing characters"),
     ] {
-        assert_eq!(refusal(&api, LIST, answer.as_bytes()), problem, "{answer}");
+        assert_eq!(decode_error(&api, LIST, response.as_bytes()), problem, "{response}");
     }
 
     let no_date = "not a date and time of RFC 3339";
@@ -444,26 +441,17 @@ fn what_is_no_page_of_executions_is_an_error() {
         ("url", None, "missing field `url`"),
         ("workerId", None, "missing field `workerId`"),
     ] {
-        let answer = page_with(name, value);
-        assert_eq!(refusal(&api, LIST, answer.as_bytes()), problem, "{answer}");
+        let response = page_with(name, value);
+        assert_eq!(decode_error(&api, LIST, response.as_bytes()), problem, "{response}");
     }
 }
 
 #[test]
-fn what_does_not_decode_is_told_in_these_words() {
-    let error = Api::answering("{}").client().retrieve_webhook(WORKER).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("retrieve webhook of worker {WORKER}: the answer is not what the API promises")
-    );
-}
-
-#[test]
-fn types_serialize_back_to_what_they_came_from() {
+fn types_serialize_to_what_they_were_deserialized_from() {
     fn same<T: serde::Serialize + serde::de::DeserializeOwned>(text: &str) {
         let value: T = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_value(&value).unwrap(), serde_json::from_str::<Value>(text).unwrap());
-        // By way of a `Value`, which hands out strings and numbers otherwise than a text does.
+        // A `Value` hands out strings and numbers in other ways than a text does.
         let value: T = serde_json::from_value(serde_json::from_str(text).unwrap()).unwrap();
         assert_eq!(serde_json::to_value(&value).unwrap(), serde_json::from_str::<Value>(text).unwrap());
     }
@@ -499,48 +487,7 @@ fn a_known_status_is_never_other() {
 }
 
 #[test]
-fn debug_shows_neither_tokens_nor_paths_of_urls() {
-    let hook = "https://user:s3cret@example.com/s3cret?key=s3cret#s3cret";
-    let webhook = json!({ "url": hook, "token": "whk_s3cret" });
-    let execution = json!({
-        "id": "whe_1", "createdAt": "2019-12-27T18:11:19Z", "durationMs": 1, "requestStatus": "error",
-        "errorMessage": format!("POST {hook} failed"), "url": hook, "workerId": "wrk_1",
-    });
-    let list = json!({ "logs": [execution], "page": 1, "pageCount": 1, "totalCount": 1 });
-    let api = Api::answering(list.to_string());
-    let client = builder(api.server.base_url()).header("x-secret", "s3cret").build().unwrap();
-    let mut pages = client.execution_pages(WORKER);
-    pages.next().unwrap().unwrap();
-    let mut executions = client.executions(WORKER);
-    executions.next().unwrap().unwrap();
-
-    let execution: WebhookExecution = serde_json::from_value(execution).unwrap();
-    let list: WebhookExecutionList = serde_json::from_value(list).unwrap();
-    let webhook: Webhook = serde_json::from_value(webhook).unwrap();
-    let token = WebhookToken::new("whk_s3cret");
-    let update = UpdateWebhook::new(hook);
-    let builder =
-        HandingerClient::builder(KEY).header("x-secret", "s3cret").base_url("https://s3cret.example");
-    let all: [&dyn Debug; 9] =
-        [&webhook, &token, &update, &execution, &list, &client, &builder, &pages, &executions];
-    for value in all {
-        for shown in [format!("{value:?}"), format!("{value:#?}")] {
-            assert!(!shown.contains("s3cret"), "{shown}");
-            assert!(!shown.contains(KEY), "{shown}");
-        }
-    }
-    // What is no secret is shown.
-    assert_eq!(
-        format!("{webhook:?}"),
-        r#"Webhook { url: Some("https://example.com/…"), token: Some(WebhookToken([redacted])) }"#
-    );
-    assert_eq!(format!("{update:?}"), r#"UpdateWebhook { url: Some("https://example.com/…") }"#);
-    assert!(format!("{execution:?}").contains(r#"id: "whe_1", created_at: 2019-12-27 18:11:19.0 +00:00:00"#));
-    assert!(format!("{client:?}").contains(&api.server.base_url()));
-}
-
-#[test]
-fn types_can_be_sent_shared_and_kept() {
+fn types_are_send_sync_and_static() {
     fn shared<T: Send + Sync + Unpin + 'static>() {}
     fn cloned<T: Clone + Send + Sync + Unpin + 'static>() {}
 
