@@ -85,6 +85,12 @@ impl TryFrom<WebhookFields> for Webhook {
 /// assert_eq!(UpdateWebhook::from("https://example.com/hook"), UpdateWebhook::new("https://example.com/hook"));
 /// assert_eq!(UpdateWebhook::clear().url, None);
 /// ```
+///
+/// ```compile_fail
+/// # fn set(client: handinger::HandingerClient) -> Result<(), handinger::Error> {
+/// client.update_webhook("wrk_1", std::env::var("HOOK_URL").ok())?; // does not compile
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UpdateWebhook {
@@ -253,7 +259,7 @@ impl fmt::Debug for WebhookExecution {
 /// use handinger::RequestStatus;
 ///
 /// assert_eq!(RequestStatus::Error, "error");
-/// assert!(matches!(RequestStatus::from("throttled"), RequestStatus::Other(status, ..) if status == "throttled"));
+/// assert!(matches!(RequestStatus::from("throttled"), RequestStatus::Other { status, .. } if status == "throttled"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -262,10 +268,13 @@ pub enum RequestStatus {
     Success,
     /// It returned another status, or could not be reached.
     Error,
-    /// A status that this crate does not know, as the server spelled it. Made by `From<&str>` only, so that it never holds
+    /// A status that this crate does not know. Made by `From<&str>` only, so that it never holds
     /// one of the others.
     #[non_exhaustive]
-    Other(String),
+    Other {
+        /// The status as the server spelled it.
+        status: String,
+    },
 }
 
 impl RequestStatus {
@@ -279,7 +288,7 @@ impl RequestStatus {
         match self {
             Self::Success => "success",
             Self::Error => "error",
-            Self::Other(status) => status,
+            Self::Other { status } => status,
         }
     }
 }
@@ -295,7 +304,7 @@ impl From<&str> for RequestStatus {
         match status {
             "success" => Self::Success,
             "error" => Self::Error,
-            other => Self::Other(other.to_owned()),
+            other => Self::Other { status: other.to_owned() },
         }
     }
 }

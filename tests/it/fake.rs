@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use handinger::fake::FakeHandinger;
-use handinger::{ErrorKind, RequestStatus, Webhook, WebhookExecution, WebhookToken};
+use handinger::{ErrorKind, RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookToken};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use ureq::http::{Request, Response};
@@ -84,7 +84,7 @@ fn a_token_lives_as_long_as_the_url_does() {
     assert_ne!(renewed.token, moved.token);
     assert_eq!(client.retrieve_webhook("wrk_1").unwrap(), renewed);
 
-    assert_eq!(client.update_webhook("wrk_1", None).unwrap(), none);
+    assert_eq!(client.update_webhook("wrk_1", UpdateWebhook::clear()).unwrap(), none);
     assert_eq!(client.retrieve_webhook("wrk_1").unwrap(), none);
 
     let set_again = client.update_webhook("wrk_1", HOOK).unwrap();
