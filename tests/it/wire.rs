@@ -144,12 +144,8 @@ fn an_update_converts_from_strings() {
     let kept = HOOK.to_owned();
     client.update_webhook(WORKER, &kept).unwrap();
     assert_eq!(api.request().body_string(), set);
-    client.update_webhook(WORKER, Some(HOOK.to_owned())).unwrap();
-    assert_eq!(api.request().body_string(), set);
     client.update_webhook(WORKER, UpdateWebhook::new(HOOK)).unwrap();
     assert_eq!(api.request().body_string(), set);
-    client.update_webhook(WORKER, None).unwrap();
-    assert_eq!(api.request().body_string(), clear);
     client.update_webhook(WORKER, UpdateWebhook::clear()).unwrap();
     assert_eq!(api.request().body_string(), clear);
 }
