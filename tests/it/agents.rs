@@ -268,7 +268,7 @@ fn one_connection_serves_all_calls_and_clones() {
     let client = client(server.base_url());
     client.retrieve_webhook("wrk_1").unwrap_err();
     for _ in 0..5 {
-        client.clone().with_max_retries(0).retrieve_webhook("wrk_1").unwrap();
+        client.with_max_retries(0).retrieve_webhook("wrk_1").unwrap();
         client.update_webhook("wrk_1", UpdateWebhook::clear()).unwrap();
         let other = client.clone();
         std::thread::spawn(move || other.delete_webhook("wrk_1").unwrap()).join().unwrap();

@@ -54,7 +54,7 @@ fn endless(head: impl Into<Vec<u8>>, bytes: Vec<u8>) -> Server {
     })
 }
 
-const TOO_LARGE: &str = "Decode: retrieve webhook of worker wrk_1: the response body is over 10 MiB";
+const TOO_LARGE: &str = "TooLarge: retrieve webhook of worker wrk_1: the response body is over 10 MiB";
 
 #[test]
 fn an_endless_body_is_an_error() {
@@ -93,12 +93,12 @@ fn endless_headers_are_an_error() {
     let server = endless("HTTP/1.1 200 OK\r\nX-Long: ", vec![b'x'; 4096]);
     assert_eq!(
         outcome("retrieve", &server),
-        "Decode: retrieve webhook of worker wrk_1: the response headers are over 64 KiB"
+        "TooLarge: retrieve webhook of worker wrk_1: the response headers are over 64 KiB"
     );
     let server = endless("HTTP/1.1 200 OK\r\n", b"X-Many: x\r\n".repeat(400));
     assert_eq!(
         outcome("retrieve", &server),
-        "Decode: retrieve webhook of worker wrk_1: the response has over 128 headers"
+        "TooLarge: retrieve webhook of worker wrk_1: the response has over 128 headers"
     );
 }
 

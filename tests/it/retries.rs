@@ -153,6 +153,8 @@ fn assert_never_sent(client: &HandingerClient, kind: ErrorKind, waits: &Waits) -
     let errors = CALLS.map(|(name, call)| {
         let error = call(client).unwrap_err();
         assert_eq!(error.kind(), kind, "{name}: {error}");
+        assert!(error.is_connect(), "{name}: {error}");
+        assert_eq!(error.is_timeout(), kind == ErrorKind::Timeout, "{name}: {error}");
         assert_eq!(error.attempts(), 3, "{name}: {error}");
         assert_eq!(waits.take().len(), 2, "{name}");
         assert!(!error.may_have_been_applied(), "{name}: {error}");
