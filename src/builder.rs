@@ -70,7 +70,6 @@ impl HandingerClient {
                 connect_timeout: Duration::from_secs(5),
                 total_timeout: None,
                 max_retries: 2,
-                deadline: None,
             },
         }
     }
@@ -183,9 +182,8 @@ impl HandingerClientBuilder {
     /// Sets how much of an attempt's [`timeout`](Self::timeout) may be spent on the name lookup, and how much on opening a
     /// connection: TCP, a proxy, and the TLS handshake. More than zero.
     ///
-    /// It bounds the lookup and the connection each, so together they may take twice as long. A proxy's response may take it
-    /// anew for each piece that arrives. If addresses that were found earlier turn out to be out of date, both are done once
-    /// more within the same attempt. The `timeout` bounds all of it.
+    /// It bounds the lookup and the connection each, so together they may take twice as long. If addresses that were found
+    /// earlier turn out to be out of date, both are done once more within the same attempt. The `timeout` bounds all of it.
     ///
     /// Default: 5 s.
     ///
@@ -278,14 +276,15 @@ impl HandingerClientBuilder {
     ///
     /// Its connections, transport, resolver, middleware and TLS settings are used. What this crate promises holds
     /// whatever else the agent is set to: statuses, redirects, timeouts and bounds on headers are set for each request.
-    /// Five things are less exact than with the client's own agent:
+    /// Some things are less exact than with the client's own agent:
     ///
-    /// - ureq looks the host up for each request, on a thread of its own.
+    /// - ureq looks the host up for each request, on a thread of its own. How many lookups wait for an unresponsive name
+    ///   server is not bounded.
+    /// - A proxy may take the `connect_timeout` anew for each piece of its response to `CONNECT`, and so outlast the `timeout`.
     /// - An I/O error while connecting, which ureq does not distinguish from a later one, counts as "may have been applied".
     /// - A server that sends two responses to one request over TLS may make ureq take the second for the response to the next
     ///   request.
     /// - If any crate in the build enables ureq's feature `cookies`, the agent keeps and sends cookies.
-    /// - How many lookups wait for an unresponsive name server is not bounded.
     ///
     /// Default: an agent with ureq's defaults: proxies from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`,
     /// `NO_PROXY`), and the root certificates that the [cargo features](crate#cargo-features) select.

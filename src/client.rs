@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use percent_encoding::{PercentEncode, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -51,6 +51,8 @@ const EXECUTIONS: &str = "/api/workers/{workerId}/webhook/executions";
 pub struct HandingerClient {
     http: Arc<Http>,
     options: Options,
+    /// When the `total_timeout` is over, if it began before the call.
+    deadline: Option<Instant>,
 }
 
 /// The five calls. Each takes the id of a worker, which must be neither empty nor `.` nor `..` nor longer than 1 KiB;
@@ -192,7 +194,7 @@ impl HandingerClient {
     /// ```
     pub fn rotate_token(&self, worker_id: &str) -> Result<Webhook, Error> {
         // One deadline for all the calls.
-        let client = self.with_options(Options { deadline: self.options.deadline(), ..self.options });
+        let client = Self { deadline: self.options.deadline(), ..self.clone() };
         let old = client.retrieve_webhook(worker_id)?.token;
         let is_new = |webhook: &Webhook| webhook.token.is_some() && webhook.token != old;
         let mut retries = 0..self.options.max_retries;
@@ -242,8 +244,10 @@ impl HandingerClient {
     }
 
     fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
+        self.options.check().map_err(|problem| Error::invalid_input(call.action, problem))?;
         let request = call.request()?;
-        let response = self.http.send(&self.options, &request)?;
+        let deadline = self.deadline.or_else(|| self.options.deadline());
+        let response = self.http.send(&self.options, deadline, &request)?;
         from_json(response.body()).map_err(|error| response.unusable(&request, error))
     }
 }
@@ -251,7 +255,7 @@ impl HandingerClient {
 /// Options of one call: each returns a client with the option set, which shares everything else with this one.
 impl HandingerClient {
     pub(crate) fn with(http: Http, options: Options) -> Self {
-        Self { http: Arc::new(http), options }
+        Self { http: Arc::new(http), options, deadline: None }
     }
 
     /// Returns a client with another `timeout`: how long one attempt may take, from connecting to the end of the body. At
@@ -261,7 +265,7 @@ impl HandingerClient {
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
-    /// use std::time::Duration;
+    /// use std::time::{Duration, Instant};
     ///
     /// let webhook = client.with_timeout(Duration::from_secs(5)).with_max_retries(0).retrieve_webhook("wrk_1")?;
     /// # Ok::<(), handinger::Error>(())
@@ -310,7 +314,7 @@ impl HandingerClient {
     }
 
     fn with_options(&self, options: Options) -> Self {
-        Self { http: Arc::clone(&self.http), options }
+        Self { http: Arc::clone(&self.http), options, deadline: self.deadline }
     }
 
     /// Waits the way that the client waits before a retry.

@@ -5,6 +5,7 @@ mod attempt;
 mod base_url;
 mod connect;
 mod headers;
+mod location;
 mod resolve;
 mod response;
 mod retry;
@@ -90,8 +91,6 @@ pub(crate) struct Options {
     pub(crate) connect_timeout: Duration,
     pub(crate) total_timeout: Option<Duration>,
     pub(crate) max_retries: u32,
-    /// When the `total_timeout` is over, if it has begun before the call.
-    pub(crate) deadline: Option<Instant>,
 }
 
 pub(crate) struct Request<'a> {
@@ -116,6 +115,14 @@ pub(crate) struct Response {
     attempts: u32,
 }
 
+const NOT_DOCUMENTED: &str = "the response is not what the API documents";
+
+impl Request<'_> {
+    fn log(&self, event: fmt::Arguments<'_>) {
+        debug!(target: "handinger", "{} {}: {event}", self.method, self.logged_path);
+    }
+}
+
 impl Response {
     pub(crate) fn body(&self) -> &[u8] {
         &self.received.body
@@ -127,10 +134,11 @@ impl Response {
         request: &Request<'_>,
         source: impl StdError + Send + Sync + 'static,
     ) -> Error {
+        request.log(format_args!("{NOT_DOCUMENTED}"));
         let failure = Failure {
             received: Some(attempt::kept(self.received)),
             source: Some(Box::new(source)),
-            ..Failure::new(ErrorKind::Decode, "the response is not what the API documents")
+            ..Failure::new(ErrorKind::Decode, NOT_DOCUMENTED)
         };
         let verdict = retry::judge(&request.method, retry::Outcome::Unusable);
         Error::new(Inner {
@@ -151,10 +159,9 @@ impl Options {
         if has_zero { Err("a timeout must be more than zero") } else { Ok(()) }
     }
 
-    /// When the call must have ended, if it must.
+    /// When a call that begins now must have ended, if it must.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let from_now = || Some(Instant::now() + self.total_timeout?.min(MAX_TIME));
-        self.deadline.or_else(from_now)
+        Some(Instant::now() + self.total_timeout?.min(MAX_TIME))
     }
 }
 
@@ -195,11 +202,15 @@ impl Http {
     }
 
     /// Sends a request until it succeeds, fails for good, or runs out of attempts or time.
-    pub(crate) fn send(&self, options: &Options, request: &Request<'_>) -> Result<Response, Error> {
-        let invalid = |problem: &str| Error::invalid_input(request.action.to_string(), problem);
-        options.check().map_err(invalid)?;
+    pub(crate) fn send(
+        &self,
+        options: &Options,
+        deadline: Option<Instant>,
+        request: &Request<'_>,
+    ) -> Result<Response, Error> {
+        let invalid = |problem| Error::invalid_input(request.action.to_string(), problem);
         let uri = self.base_url.join(&request.path).map_err(invalid)?;
-        Call { http: self, options, request, uri, deadline: options.deadline() }.run()
+        Call { http: self, options, request, uri, deadline }.run()
     }
 }
 
@@ -230,12 +241,13 @@ impl Call<'_> {
             let elapsed = started.elapsed();
             let (outcome, failure) = match result {
                 Ok(received) => {
-                    self.log(format_args!("{} on attempt {attempts} after {elapsed:?}", received.status));
+                    self.request
+                        .log(format_args!("{} on attempt {attempts} after {elapsed:?}", received.status));
                     return Ok(Response { received, attempts });
                 }
                 Err(failed) => *failed,
             };
-            self.log(format_args!("{} on attempt {attempts} after {elapsed:?}", failure.problem));
+            self.request.log(format_args!("{} on attempt {attempts} after {elapsed:?}", failure.problem));
             let verdict = retry::judge(&self.request.method, outcome);
             may_have_been_applied |= verdict.may_have_been_applied;
             if let Next::GiveUp(note) = self.wait_for_retry(verdict.retry, &failure, attempts) {
@@ -251,10 +263,6 @@ impl Call<'_> {
         }
     }
 
-    fn log(&self, event: fmt::Arguments<'_>) {
-        debug!(target: "handinger", "{} {}: {event}", self.request.method, self.request.logged_path);
-    }
-
     /// Returns when it is time for the next attempt, if there is to be one.
     fn wait_for_retry(&self, retry: bool, failure: &Failure, attempts: u32) -> Next {
         if !retry || attempts > self.options.max_retries {
@@ -268,7 +276,7 @@ impl Call<'_> {
         if let Some(reason) = self.out_of_time(wait) {
             return Next::GiveUp(Some(reason));
         }
-        self.log(format_args!("retrying in {wait:?}"));
+        self.request.log(format_args!("retrying in {wait:?}"));
         self.http.sleep(wait);
         // A sleep can take longer than it should.
         self.out_of_time(Duration::ZERO).map_or(Next::Retry, |reason| Next::GiveUp(Some(reason)))

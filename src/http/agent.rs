@@ -48,11 +48,6 @@ pub(super) fn callers(agent: Agent, base_url: &BaseUrl, allow_insecure_http: boo
     if config.https_only() && is_http {
         return Err("the agent allows https only, and the base URL is http".into());
     }
-    if is_http && !allow_insecure_http && proxy(config, &base_url.authority).is_some() {
-        return Err("the agent's proxy would receive the key unencrypted; use an https base URL, \
-             no proxy, or allow_insecure_http(true)"
-            .into());
-    }
     // ureq takes a head that fills the buffer for a lost connection.
     if config.input_buffer_size() <= MAX_HEADERS {
         return Err(format!("the agent's input buffer must be larger than {}", in_words(MAX_HEADERS)));
@@ -61,6 +56,12 @@ pub(super) fn callers(agent: Agent, base_url: &BaseUrl, allow_insecure_http: boo
         return Err(format!("the agent's output buffer must be at least {}", in_words(MIN_OUTPUT_BUFFER)));
     }
     check_features(config, &base_url.scheme, &base_url.authority)?;
+    if is_http && !allow_insecure_http && proxy(config, &base_url.authority).is_some() {
+        return Err(
+            "the agent's proxy would receive the key unencrypted; use https, or allow_insecure_http(true)"
+                .into(),
+        );
+    }
     Ok(agent)
 }
 

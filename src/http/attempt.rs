@@ -3,16 +3,15 @@
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
-use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 use ureq::Body;
 use ureq::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use ureq::http::{Request, Response, Uri};
+use ureq::http::{Request, Response};
 
 use super::connect::{self, NotSent};
 use super::retry::{Hints, Outcome};
-use super::{Call, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MAX_KEPT_BODY, in_words, response};
-use crate::error::{ErrorKind, Failure, Received, one_line};
+use super::{Call, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MAX_KEPT_BODY, in_words, location, response};
+use crate::error::{ErrorKind, Failure, Received};
 use crate::redact::redact;
 
 /// How far an attempt came, and what failed.
@@ -124,7 +123,11 @@ impl Call<'_> {
         let received = Received { message, ..received(response, body) };
         let status = received.status.as_u16();
         let (kind, problem) = if received.status.is_redirection() {
-            let target = self.location(&received).unwrap_or_else(|| "nowhere".into());
+            let target = match received.headers.get(LOCATION) {
+                Some(location) => location::shown(location, &self.http.base_url, &self.request.id),
+                None => "nowhere".into(),
+            };
+            let target = redact(&target, &secrets);
             let problem = format!("the server redirects ({status}) to {target}, which is not followed");
             (ErrorKind::Redirect, problem)
         } else {
@@ -138,26 +141,6 @@ impl Call<'_> {
             ..Failure::new(kind, problem)
         };
         Box::new((outcome, failure))
-    }
-
-    /// Where a redirect leads, as it may be shown: the origin or, on the base URL's own, the path without the id. The rest
-    /// may hold anything.
-    fn location(&self, received: &Received) -> Option<String> {
-        let location: Uri = received.headers.get(LOCATION)?.to_str().ok()?.parse().ok()?;
-        let base_url = &self.http.base_url;
-        let authority = location.authority().unwrap_or(&base_url.authority);
-        let scheme = location.scheme().unwrap_or(&base_url.scheme);
-        let (_, host_and_port) = authority.as_str().rsplit_once('@').unwrap_or(("", authority.as_str()));
-        let is_own = *scheme == base_url.scheme && *authority == base_url.authority;
-        let path = if is_own { self.without_id(location.path()) } else { String::new() };
-        Some(one_line(&format!("{scheme}://{host_and_port}{path}")))
-    }
-
-    fn without_id(&self, path: &str) -> String {
-        let decoded = |segment| percent_decode_str(segment).collect::<Vec<u8>>();
-        let id = decoded(self.request.id.as_str());
-        let shown = |segment| if decoded(segment) == id { "[redacted]" } else { segment };
-        path.split('/').map(shown).collect::<Vec<_>>().join("/")
     }
 }
 

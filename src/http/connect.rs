@@ -17,7 +17,7 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Error, Timeout};
 
 use super::resolve::CachingResolver;
-use super::transport::{FewerSyscalls, StrayCheck};
+use super::transport::{Socket, StrayCheck, open_tunnel};
 
 /// An agent with ureq's own connectors.
 pub(super) fn agent(config: Config, resolver: CachingResolver) -> Agent {
@@ -107,11 +107,13 @@ impl<C: Connector> Connector for Marking<C> {
     type Out = Box<dyn Transport>;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, Error> {
-        let transport = self.0.connect(details, None).map_err(NotSent::mark)?;
-        // Through a proxy a connection lies in another, and only the inner one asks the socket whether it is open.
+        // Through a proxy a connection is within another, which is opened by a call of this method in this one.
         let is_direct = details.config.proxy().is_none();
-        Ok(transport.map(|inner| -> Self::Out {
-            if is_direct { Box::new(FewerSyscalls::new(inner)) } else { Box::new(inner) }
+        let open = || self.0.connect(details, None);
+        let transport = if is_direct { open() } else { open_tunnel(details.timeout, open) };
+        let transport = transport.map_err(NotSent::mark)?;
+        Ok(transport.map(|transport| -> Self::Out {
+            if is_direct { Box::new(Socket::new(transport)) } else { Box::new(transport) }
         }))
     }
 }

@@ -1,32 +1,46 @@
-//! Connections as ureq makes them, with something added: fewer system calls ([`FewerSyscalls`]), and no response left over
-//! for the next request ([`StrayChecked`]).
+//! Connections as ureq makes them, with something added: fewer system calls and an end to waiting for a proxy ([`Socket`]),
+//! and no response left over for the next request ([`StrayChecked`]).
 
+use std::cell::Cell;
 use std::mem;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport, time};
 
-/// A connection that costs fewer system calls. Of the ten that ureq makes for a call, five are left: one to send, one to
-/// receive, three to see that the connection is still open.
+thread_local! {
+    /// When the tunnel that this thread is opening through a proxy must be open.
+    static TUNNEL_DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Opens a tunnel through a proxy within the timeout: ureq grants the proxy all of it for each piece of its response.
+pub(super) fn open_tunnel<T>(timeout: NextTimeout, open: impl FnOnce() -> T) -> T {
+    TUNNEL_DEADLINE.set(Instant::now().checked_add(*timeout.after));
+    let tunnel = open();
+    TUNNEL_DEADLINE.set(None);
+    tunnel
+}
+
+/// A connection that is not within another. It costs fewer system calls: of the ten that ureq makes for a call, five are
+/// left, one to send, one to receive, three to see that the connection is still open.
 ///
 /// - ureq asks a connection whether it is open when a call is done with it, and again before the next one. Only the
 ///   second reply matters, so the first is given without asking.
 /// - ureq sets a socket's timeouts when they are not those of the last time, and what is left of a minute never is.
 ///   Systems measure them no finer than in milliseconds; passed on in [`whole_millis`], they mostly are the same.
 #[derive(Debug)]
-pub(super) struct FewerSyscalls<T> {
+pub(super) struct Socket<T> {
     transport: T,
     in_use: bool,
 }
 
-impl<T> FewerSyscalls<T> {
+impl<T> Socket<T> {
     pub(super) fn new(transport: T) -> Self {
         Self { transport, in_use: false }
     }
 }
 
-impl<T: Transport> Transport for FewerSyscalls<T> {
+impl<T: Transport> Transport for Socket<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.transport.buffers()
     }
@@ -36,7 +50,14 @@ impl<T: Transport> Transport for FewerSyscalls<T> {
         self.transport.transmit_output(amount, whole_millis(timeout))
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
+        if let Some(deadline) = TUNNEL_DEADLINE.get() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::Timeout(timeout.reason));
+            }
+            timeout.after = left.into();
+        }
         self.transport.await_input(whole_millis(timeout))
     }
 

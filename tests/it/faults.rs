@@ -205,7 +205,7 @@ fn a_connection_that_was_closed_while_idle_costs_no_retry() {
 }
 
 #[test]
-fn a_connection_that_is_lost_with_the_second_request_costs_one_retry_and_a_regenerate_none() {
+fn a_connection_that_is_lost_with_the_second_request_costs_a_read_one_retry_and_a_change_none() {
     for (name, call) in CALLS {
         let server = Server::start(|number, connection| {
             connection.request();
@@ -219,18 +219,18 @@ fn a_connection_that_is_lost_with_the_second_request_costs_one_retry_and_a_regen
         let client = client(server.base_url());
         client.retrieve_webhook("wrk_1").unwrap();
         call(&client).unwrap();
-        // A regenerate has a connection of its own, so that the server receives it once.
-        let requests = if name == "regenerate" { 2 } else { 3 };
+        // A change has a connection of its own, so that the server receives it once.
+        let requests = if matches!(name, "retrieve" | "list") { 3 } else { 2 };
         assert_eq!((server.requests().len(), server.connections()), (requests, 2), "{name}");
     }
 }
 
 #[test]
-fn a_regenerate_uses_no_kept_connection_but_keeps_its_own() {
+fn a_change_uses_no_kept_connection_but_keeps_its_own() {
     let server = Server::responding([response(200, WEBHOOK)]);
     let client = client(server.base_url());
     for (connections, call) in
-        [(1, "retrieve"), (1, "update"), (2, "regenerate"), (2, "delete"), (3, "regenerate")]
+        [(1, "retrieve"), (1, "retrieve"), (2, "update"), (2, "retrieve"), (3, "regenerate"), (4, "delete")]
     {
         match call {
             "retrieve" => client.retrieve_webhook("wrk_1"),

@@ -21,19 +21,18 @@ fn redirected(status: u16, headers: &[(&str, &str)], call: Call) -> Error {
 fn no_redirect_is_followed_and_the_error_names_the_location() {
     let elsewhere = Server::responding([response(200, ANY_BODY)]);
     let port = elsewhere.address().port();
-    for location in [
-        "/elsewhere".to_owned(),
-        "elsewhere".to_owned(),
-        format!("http://127.0.0.1:{port}/elsewhere"),
-        format!("http://localhost:{port}/elsewhere"),
-        format!("//127.0.0.1:{port}"),
-        "https://handinger.invalid/api".to_owned(),
+    for (location, shown) in [
+        ("/elsewhere".to_owned(), "/elsewhere".to_owned()),
+        ("elsewhere".to_owned(), "elsewhere".to_owned()),
+        (format!("http://127.0.0.1:{port}/elsewhere"), format!("http://127.0.0.1:{port}")),
+        (format!("http://localhost:{port}/elsewhere"), format!("http://localhost:{port}")),
+        (format!("//127.0.0.1:{port}"), format!("http://127.0.0.1:{port}")),
+        ("https://handinger.invalid/api".to_owned(), "https://handinger.invalid".to_owned()),
     ] {
         for status in CODES {
             for (name, call) in CALLS {
                 let error = redirected(status, &[("Location", &location)], call);
-                let expected =
-                    format!("the server redirects ({status}) to {location}, which is not followed");
+                let expected = format!("the server redirects ({status}) to {shown}, which is not followed");
                 assert!(error.to_string().ends_with(&expected), "{name}: {error}");
                 assert_eq!(error.header("location"), Some(&*location));
             }
@@ -52,11 +51,11 @@ fn any_3xx_without_a_location_is_a_redirect() {
 
 #[test]
 fn an_odd_location_is_shown_on_one_short_line() {
-    let long = format!("https://example.com/{}", "x".repeat(50_000));
+    let long = format!("/{}", "x".repeat(50_000));
     for (location, shown) in [
         ("", " to , which"),
-        ("https://exämple.com/", " to https://exämple.com/, which"),
-        ("not\ta \u{85}url", " to not a url, which"),
+        ("https://exämple.com/", " to an invalid URL, which"),
+        ("not\ta \u{85}url", " to an invalid URL, which"),
         (&long, "xxx…, which"),
     ] {
         for status in CODES {

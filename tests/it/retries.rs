@@ -307,7 +307,7 @@ fn invalid_retry_after_falls_back_to_backoff() {
 fn a_requested_wait_over_60_s_is_reported_at_once() {
     for (name, value, wait) in [
         ("Retry-After", "60.001", Duration::from_millis(60_001)),
-        ("Retry-After", "99999999999999999999", Duration::MAX),
+        ("Retry-After", "99999999999999999999", Duration::from_secs(365 * 86_400)),
         ("retry-after-ms", "60001", Duration::from_millis(60_001)),
     ] {
         let (waits, result, requests) = rejected_once(&[(name, value)]);

@@ -208,16 +208,14 @@ fn a_location_is_shown_without_secrets() {
     for status in [301, 302, 303, 307, 308] {
         let location = format!("https://example.org/?key={KEY}&gateway={HEADER}");
         let text = check(&location, response_with(status, &[("Location", &location)], ""));
-        assert!(text.contains("to https://example.org/?key=[redacted]&gateway=[redacted], which"), "{text}");
+        assert!(text.contains("to https://example.org, which"), "{text}");
 
         let server = Server::responding([response_with(status, &[("Location", URL)], "")]);
         let client = secretive(server.base_url()).build().unwrap();
         logged();
         let error = client.update_webhook("wrk_1", URL).unwrap_err();
         assert!(
-            error.to_string().ends_with(
-                "to https://[redacted]@hooks.example.com[redacted]#[redacted], which is not followed"
-            ),
+            error.to_string().ends_with("to https://hooks.example.com, which is not followed"),
             "{error}"
         );
         assert_no_secret_in(
@@ -340,10 +338,10 @@ fn the_log_has_a_line_for_each_attempt_and_wait() {
     );
     assert!(times.iter().all(|time| time.ends_with('s')), "{times:?}");
     client.list_executions("wrk_5ecr3t", 3).unwrap_err();
-    let [line] = &*logged() else { panic!("one line") };
-    let expected = "DEBUG GET /api/workers/{workerId}/webhook/executions: \
-                    the response is not what the API documents on attempt 1 after ";
-    assert!(line.starts_with(expected), "{line}");
+    let [attempt, decoding] = &*logged() else { panic!("two lines") };
+    let path = "DEBUG GET /api/workers/{workerId}/webhook/executions";
+    assert!(attempt.starts_with(&format!("{path}: 200 OK on attempt 1 after ")), "{attempt}");
+    assert_eq!(*decoding, format!("{path}: the response is not what the API documents"));
 }
 
 #[test]

@@ -178,12 +178,12 @@ mod with_tls {
             let server = TlsServer::start(ca.leaf());
             let client = client(&server, agent(provider, &ca, None));
             client.retrieve_webhook("wrk_1").unwrap();
-            client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
-            client.delete_webhook("wrk_1").unwrap();
             client.list_executions("wrk_1", 1).unwrap();
             assert_eq!(server.server.connections(), 1);
+            client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
+            client.delete_webhook("wrk_1").unwrap();
             client.regenerate_token("wrk_1").unwrap();
-            assert_eq!(server.server.connections(), 2);
+            assert_eq!(server.server.connections(), 4);
             assert_eq!(server.received().matches("authorization: Bearer").count(), 5);
 
             let by_name = server.base_url().replace("127.0.0.1", "localhost");

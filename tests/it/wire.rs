@@ -478,7 +478,9 @@ fn an_update_without_a_url_is_not_a_clear() {
 fn a_known_status_is_never_other() {
     assert_eq!(RequestStatus::from("success"), RequestStatus::Success);
     assert_eq!(RequestStatus::from("error"), RequestStatus::Error);
-    assert!(matches!(RequestStatus::from("Success"), RequestStatus::Other { status, .. } if status == "Success"));
+    assert!(
+        matches!(RequestStatus::from("Success"), RequestStatus::Other { status, .. } if status == "Success")
+    );
     assert_eq!("throttled".parse(), Ok(RequestStatus::from("throttled")));
     assert_eq!(RequestStatus::from("throttled"), "throttled");
     assert_ne!(RequestStatus::Error, "Error");
