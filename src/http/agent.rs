@@ -65,6 +65,27 @@ pub(super) fn callers(agent: Agent, base_url: &BaseUrl, allow_insecure_http: boo
     Ok(agent)
 }
 
+/// Empties the cookie jar that every agent has if some other crate in the build enables ureq's feature `cookies`. Then the
+/// agent has a method of its own with this name, which precedes that of the trait.
+pub(super) fn forget_cookies(agent: &Agent) {
+    agent.cookie_jar_lock().clear();
+}
+
+trait WithoutCookies {
+    fn cookie_jar_lock(&self) -> NoCookies {
+        NoCookies
+    }
+}
+
+impl WithoutCookies for Agent {}
+
+struct NoCookies;
+
+impl NoCookies {
+    #[expect(clippy::unused_self, reason = "stands in for that of ureq's jar")]
+    fn clear(&mut self) {}
+}
+
 /// The proxy that requests to `authority` go through.
 fn proxy<'a>(config: &'a Config, authority: &Authority) -> Option<&'a Proxy> {
     let target = Uri::from(authority.clone());

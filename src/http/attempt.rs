@@ -8,6 +8,7 @@ use ureq::Body;
 use ureq::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use ureq::http::{Request, Response};
 
+use super::agent;
 use super::connect::{self, NotSent};
 use super::retry::{Hints, Outcome};
 use super::{Call, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MAX_KEPT_BODY, in_words, location, response};
@@ -91,6 +92,9 @@ impl Call<'_> {
             config = config.max_idle_age(Duration::ZERO);
         }
         let request = config.build();
+        if self.http.resolver.is_some() {
+            agent::forget_cookies(&self.http.agent);
+        }
         match body {
             Some(body) => self.http.agent.run(request.map(|()| body)),
             None => self.http.agent.run(request),
