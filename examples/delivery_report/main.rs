@@ -58,7 +58,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let worker_id = worker_id.as_deref().unwrap_or(DEMO_WORKER);
     // On stderr, and only if that is a terminal.
     let bar = Bar::new(ProgressDrawTarget::stderr(), since.map(|since| [since, demo::now()]));
-    bar.clear_on_interrupt()?;
+    bar.attach()?;
 
     let fake = (!common::has_api_key()).then(|| common::start_fake(common::API_KEY, worker_id));
     let client = match &fake {

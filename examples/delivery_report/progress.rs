@@ -54,8 +54,10 @@ impl Bar {
         }
     }
 
-    /// Clears the bar, and ends the program, when a person interrupts it.
-    pub(crate) fn clear_on_interrupt(&self) -> Result<(), ctrlc::Error> {
+    /// Keeps the bar up to date, and clears it when a person interrupts the program.
+    pub(crate) fn attach(&self) -> Result<(), ctrlc::Error> {
+        // A bar skips what follows too soon, such as the last executions of a page.
+        self.bar.enable_steady_tick(Duration::from_millis(100));
         let bar = self.bar.clone();
         ctrlc::set_handler(move || {
             bar.finish_and_clear();
