@@ -20,7 +20,8 @@ use handinger::{ErrorKind, HandingerClientBuilder};
 fn main() -> Result<(), Box<dyn Error>> {
     // Without these lines, cargo would run this script after every change of any file.
     println!("cargo::rerun-if-changed=build.rs");
-    for name in ["HANDINGER_API_KEY", "HANDINGER_BASE_URL", "HANDINGER_CUSTOM_HEADERS", "HANDINGER_WORKER_ID"] {
+    for name in ["HANDINGER_API_KEY", "HANDINGER_BASE_URL", "HANDINGER_CUSTOM_HEADERS", "HANDINGER_WORKER_ID"]
+    {
         println!("cargo::rerun-if-env-changed={name}");
     }
 
