@@ -55,8 +55,8 @@
 //! }
 //!
 //! // A delivery pushes the last execution of the first page onto the second.
-//! let deliver = |fake: &FakeHandinger| drop(fake.deliver("wrk_1", 503));
-//! fake.inject(Fault::meanwhile(deliver).on(Operation::ListExecutions).skip(1));
+//! let delivery = Fault::meanwhile(|fake| fake.deliver("wrk_1", 503));
+//! fake.inject(delivery.on(Operation::ListExecutions).skip(1));
 //!
 //! assert_eq!(client.executions("wrk_1").count(), 60); // and each once
 //! fake.assert_faults_used();
@@ -119,6 +119,7 @@ mod request;
 mod server;
 mod state;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -166,6 +167,9 @@ pub struct FakeHandinger {
     /// False for what [`Fault::meanwhile`] lends to a closure.
     stops_on_drop: bool,
 }
+
+/// The addresses of fakes that may restart: the system must not select their ports for others.
+static STOPPED: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
 
 /// What a fake shares with its threads.
 struct Core {
@@ -334,6 +338,7 @@ impl FakeHandinger {
     /// assert!(fake.client().retrieve_webhook("wrk_1").unwrap_err().is_connect());
     /// ```
     pub fn stop(&self) {
+        lock(&STOPPED).insert(self.core.address);
         // A statement of its own: the lock is released before the threads are waited for.
         let server = lock(&self.core.server).take();
         if let Some(server) = server {
@@ -345,7 +350,7 @@ impl FakeHandinger {
     ///
     /// # Panics
     ///
-    /// If another program has taken the port meanwhile.
+    /// If another program has taken the port meanwhile; another fake of this process does not.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -357,6 +362,7 @@ impl FakeHandinger {
     pub fn restart(&self) {
         self.stop();
         self.serve(listen(self.core.address));
+        lock(&STOPPED).remove(&self.core.address);
     }
 
     fn serve(&self, listener: TcpListener) {
@@ -703,6 +709,7 @@ impl Drop for FakeHandinger {
     fn drop(&mut self) {
         if self.stops_on_drop {
             self.stop();
+            lock(&STOPPED).remove(&self.core.address);
         }
     }
 }
@@ -732,7 +739,13 @@ impl Core {
 }
 
 fn listen(address: SocketAddr) -> TcpListener {
-    TcpListener::bind(address).unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"))
+    let (listener, selected) = TcpListener::bind(address)
+        .and_then(|listener| listener.local_addr().map(|selected| (listener, selected)))
+        .unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
+    if address.port() == 0 && lock(&STOPPED).contains(&selected) {
+        return listen(address); // and only then closes the first listener, so that it gets another port
+    }
+    listener
 }
 
 /// `success` is for a 2xx response, and `error` for everything else.

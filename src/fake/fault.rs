@@ -173,7 +173,8 @@ impl Fault {
     /// Calls a function when the request has arrived, and then does what was requested.
     ///
     /// This is for what happens while the code under test is busy: a delivery between two pages, a key that is revoked,
-    /// a service that stops. The function can call everything that the fake has. If it panics, the connection is closed.
+    /// a service that stops. The function can call everything that the fake has; what it returns is dropped. If it
+    /// panics, the connection is closed.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault, Operation};
@@ -181,15 +182,16 @@ impl Fault {
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
     /// # client.update_webhook("wrk_1", "https://example.com/hook")?;
-    /// let regenerate = |fake: &FakeHandinger| drop(fake.client().regenerate_token("wrk_1"));
-    /// fake.inject(Fault::meanwhile(regenerate).on(Operation::RetrieveWebhook).skip(1));
+    /// let rotated = Fault::meanwhile(|fake| fake.client().regenerate_token("wrk_1"));
+    /// fake.inject(rotated.on(Operation::RetrieveWebhook).skip(1));
     ///
     /// let before = client.retrieve_webhook("wrk_1")?;
     /// let after = client.retrieve_webhook("wrk_1")?;
     /// assert_ne!(before.token, after.token);
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    pub fn meanwhile(change: impl Fn(&FakeHandinger) + Send + Sync + 'static) -> Self {
+    pub fn meanwhile<R>(change: impl Fn(&FakeHandinger) -> R + Send + Sync + 'static) -> Self {
+        let change = move |fake: &FakeHandinger| drop(change(fake));
         Self { change: Some(Arc::new(change)), ..Self::none() }
     }
 
@@ -230,7 +232,7 @@ impl Fault {
     /// # let fake = FakeHandinger::start();
     /// fake.inject(Fault::status(502).header("Content-Type", "text/html").body("<h1>Bad gateway</h1>").times(3));
     /// let error = fake.client().retrieve_webhook("wrk_1").unwrap_err();
-    /// assert_eq!(error.message(), Some("Bad gateway"));
+    /// assert_eq!(error.body(), b"<h1>Bad gateway</h1>");
     /// ```
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.response().body = body.into();

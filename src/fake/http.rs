@@ -255,7 +255,7 @@ impl Response {
         let mut add = |name: &str, value: &str| {
             let _ = write!(head, "{name}: {value}\r\n"); // a String takes everything
         };
-        if !self.body.is_empty() && !self.has_header("content-type") {
+        if may_have_body && !self.body.is_empty() && !self.has_header("content-type") {
             add("Content-Type", "application/json");
         }
         if may_have_body && !self.has_header("content-length") && !self.has_header("transfer-encoding") {
