@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -21,7 +23,7 @@ thread_local! {
 pub(super) struct Server {
     run: Arc<Run>,
     address: SocketAddr,
-    accepting: JoinHandle<()>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 /// What the threads of a server share.
@@ -51,20 +53,22 @@ impl Server {
         let address = listener.local_addr()?;
         let accepting = {
             let (run, serve) = (Arc::clone(&run), Arc::new(serve));
-            Builder::new()
-                .name("fake handinger".into())
-                .spawn(move || while run.accept(&listener, &serve) {})?
+            Builder::new().name("fake handinger".into()).spawn(move || {
+                while run.accept(&listener, &serve) {}
+                close(listener);
+            })?
         };
-        Ok(Self { run, address, accepting })
+        Ok(Self { run, address, accepting: Some(accepting) })
     }
 
-    /// Closes the port and all connections. Waits for the threads, unless one of them is the caller.
-    pub(super) fn stop(self) {
+    /// Closes the port, then all connections. Waits for the threads, unless one of them is the caller.
+    pub(super) fn stop(mut self) {
         let connections = {
             let mut state = lock(&self.run.state);
             state.is_stopped = true;
             mem::take(&mut state.connections)
         };
+        self.close_port();
         self.run.stopped.notify_all();
         for stream in connections.iter().filter_map(|connection| connection.stream.upgrade()) {
             let _ = stream.shutdown(Shutdown::Both); // fails if the client was faster
@@ -74,9 +78,27 @@ impl Server {
                 let _ = connection.thread.join(); // a panic in a test's closure was printed already
             }
         }
-        let _ = TcpStream::connect(self.address); // wakes the thread that accepts
-        let _ = self.accepting.join();
+        self.close_port(); // if the process had no file descriptor left for it before
     }
+
+    fn close_port(&mut self) {
+        // A connection wakes the thread that accepts. Its other end is closed first and so waits on the port for a
+        // minute (TIME-WAIT), during which no client of another server is given that port for its own end.
+        if self.accepting.is_some()
+            && let Ok(_open_until_joined) = TcpStream::connect(self.address)
+        {
+            let _ = self.accepting.take().map(JoinHandle::join);
+        }
+    }
+}
+
+/// Stops listening at once. Dropping the listener alone does not while another thread starts a process: until that
+/// executes its program, it has a copy of each file descriptor.
+fn close(listener: TcpListener) {
+    #[cfg(unix)]
+    let _ = TcpStream::from(OwnedFd::from(listener)).shutdown(Shutdown::Both); // not on all systems
+    #[cfg(not(unix))]
+    drop(listener);
 }
 
 impl Run {

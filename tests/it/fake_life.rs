@@ -161,7 +161,7 @@ fn a_stopped_fake_refuses_connections_and_comes_back_as_it_was() {
 #[test]
 fn the_port_of_a_stopped_fake_is_kept_for_it() {
     // So many that some would meet: the system selects among some ten thousand ports.
-    let start = || (0..300).map(|_| FakeHandinger::start()).collect::<Vec<_>>();
+    let start = || (0..200).map(|_| FakeHandinger::start()).collect::<Vec<_>>();
     let stopped = start();
     stopped.iter().for_each(FakeHandinger::stop);
     let others = start();
