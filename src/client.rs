@@ -136,6 +136,13 @@ impl HandingerClient {
     }
 }
 
+impl HandingerClient {
+    /// Waits, in tests without sleeping.
+    pub(crate) fn sleep(&self, wait: Duration) {
+        (self.shared.sleep)(wait);
+    }
+}
+
 impl Options {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let Self { timeout, connect_timeout, total_timeout, .. } = *self;

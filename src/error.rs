@@ -87,6 +87,9 @@ pub enum ErrorKind {
     /// The answer is not what the API promises: a 2xx without JSON or of another shape, a body over 10 MiB, or headers
     /// over 64 KiB or more than 128.
     Decode,
+    /// A walk over the executions came to its end, but may have missed some. All that it found has been yielded before;
+    /// see [`Executions`](crate::Executions), [`PageIter`](crate::PageIter) and [`Follow`](crate::Follow).
+    Incomplete,
 }
 
 impl Error {
@@ -107,6 +110,12 @@ impl Error {
             may_have_been_applied: false,
             source: None,
         })
+    }
+
+    /// A walk that may have missed executions.
+    pub(crate) fn incomplete(action: impl Into<String>, problem: impl Into<String>) -> Self {
+        let Self(inner) = Self::invalid_input(action, problem);
+        Self::new(Inner { kind: ErrorKind::Incomplete, ..*inner })
     }
 
     /// What sort of failure it is.

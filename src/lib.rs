@@ -255,10 +255,10 @@ mod builder;
 mod client;
 mod connect;
 mod error;
+mod executions;
 mod failure;
 #[cfg(feature = "fake")]
 pub mod fake;
-mod pages;
 mod redact;
 mod response;
 mod retry;
@@ -266,7 +266,6 @@ mod send;
 mod token;
 mod transport;
 mod types;
-mod walk;
 mod webhooks;
 
 // They show in the API, so that callers need the versions that it is built with.
@@ -275,7 +274,7 @@ pub use {time, ureq};
 pub use builder::HandingerClientBuilder;
 pub use client::HandingerClient;
 pub use error::{Error, ErrorKind};
-pub use pages::{Executions, PageIter, Progress};
+pub use executions::{End, Executions, PageIter, Progress};
 pub use token::WebhookToken;
 pub use types::{RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList};
 
