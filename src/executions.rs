@@ -14,6 +14,11 @@ use crate::types::{WebhookExecution, WebhookExecutionList};
 
 use self::walk::Walk;
 
+pub use self::cursor::Cursor;
+pub use self::follow::Follow;
+
+mod cursor;
+mod follow;
 mod walk;
 
 /// How many pages in a row may repeat the one before them.
@@ -81,6 +86,26 @@ impl HandingerClient {
             end: None,
             progress: Progress::default(),
         }
+    }
+}
+
+impl HandingerClient {
+    /// Returns an iterator that yields a worker's new executions as they come, the oldest first, each once.
+    ///
+    /// It starts from now, or [from where another run ended](Follow::starting_from). See [`Follow`].
+    ///
+    /// ```no_run
+    /// # let client = handinger::HandingerClient::from_env()?;
+    /// for delivery in client.follow("wrk_1") {
+    ///     match delivery {
+    ///         Ok(delivery) => println!("{} {}", delivery.created_at, delivery.request_status),
+    ///         Err(error) => eprintln!("{error}"),
+    ///     }
+    /// }
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn follow(&self, worker_id: &str) -> Follow {
+        Follow::new(self.clone(), worker_id)
     }
 }
 

@@ -274,7 +274,7 @@ pub use {time, ureq};
 pub use builder::HandingerClientBuilder;
 pub use client::HandingerClient;
 pub use error::{Error, ErrorKind};
-pub use executions::{End, Executions, PageIter, Progress};
+pub use executions::{Cursor, End, Executions, Follow, PageIter, Progress};
 pub use token::WebhookToken;
 pub use types::{RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList};
 

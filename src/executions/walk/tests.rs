@@ -261,9 +261,7 @@ fn lie() -> impl Strategy<Value = (Content, u64, u64)> {
 /// That it is the oldest that go cannot be seen from their number: where this uses up the steps back, it is reported.
 #[test]
 fn the_oldest_may_be_trimmed_before_every_third_request_without_a_gap() {
-    for (every, requests, gap) in
-        [(1, 498, Some(Gap::Removals)), (2, 549, Some(Gap::Removals)), (3, 593, None)]
-    {
+    for (every, gap) in [(1, Some(Gap::Removals)), (2, Some(Gap::Removals)), (3, None)] {
         let mut history = History::new(10_000);
         let mut number = 0;
         let outcome = walk(1, |page| {
