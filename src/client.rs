@@ -265,7 +265,7 @@ impl HandingerClient {
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
-    /// use std::time::{Duration, Instant};
+    /// use std::time::Duration;
     ///
     /// let webhook = client.with_timeout(Duration::from_secs(5)).with_max_retries(0).retrieve_webhook("wrk_1")?;
     /// # Ok::<(), handinger::Error>(())
