@@ -119,7 +119,6 @@ mod request;
 mod server;
 mod state;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -167,9 +166,6 @@ pub struct FakeHandinger {
     /// False for what [`Fault::meanwhile`] lends to a closure.
     stops_on_drop: bool,
 }
-
-/// The addresses of fakes that may restart: the system must not select their ports for others.
-static STOPPED: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
 
 /// What a fake shares with its threads.
 struct Core {
@@ -338,7 +334,6 @@ impl FakeHandinger {
     /// assert!(fake.client().retrieve_webhook("wrk_1").unwrap_err().is_connect());
     /// ```
     pub fn stop(&self) {
-        lock(&STOPPED).insert(self.core.address);
         // A statement of its own: the lock is released before the threads are waited for.
         let server = lock(&self.core.server).take();
         if let Some(server) = server {
@@ -350,7 +345,7 @@ impl FakeHandinger {
     ///
     /// # Panics
     ///
-    /// If another program has taken the port meanwhile; another fake of this process does not.
+    /// If another program has taken the port. For a minute, the system gives it to none that asks for any port.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -362,7 +357,6 @@ impl FakeHandinger {
     pub fn restart(&self) {
         self.stop();
         self.serve(listen(self.core.address));
-        lock(&STOPPED).remove(&self.core.address);
     }
 
     fn serve(&self, listener: TcpListener) {
@@ -709,7 +703,6 @@ impl Drop for FakeHandinger {
     fn drop(&mut self) {
         if self.stops_on_drop {
             self.stop();
-            lock(&STOPPED).remove(&self.core.address);
         }
     }
 }
@@ -739,13 +732,7 @@ impl Core {
 }
 
 fn listen(address: SocketAddr) -> TcpListener {
-    let (listener, selected) = TcpListener::bind(address)
-        .and_then(|listener| listener.local_addr().map(|selected| (listener, selected)))
-        .unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
-    if address.port() == 0 && lock(&STOPPED).contains(&selected) {
-        return listen(address); // and only then closes the first listener, so that it gets another port
-    }
-    listener
+    TcpListener::bind(address).unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"))
 }
 
 /// `success` is for a 2xx response, and `error` for everything else.
