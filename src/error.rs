@@ -335,7 +335,7 @@ impl Error {
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
     /// # client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
-    /// fake.cut_next(1); // the token is replaced, but the response is lost
+    /// fake.lose_next(1); // the token is replaced, but the response is lost
     ///
     /// let error = client.regenerate_token("wrk_1").unwrap_err();
     /// assert!(error.may_have_been_applied());

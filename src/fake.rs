@@ -579,12 +579,12 @@ impl FakeHandinger {
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
-    /// fake.cut_next(1);
+    /// fake.lose_next(1);
     /// let error = fake.client().regenerate_token("wrk_1").unwrap_err();
     /// assert!(error.may_have_been_applied());
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    pub fn cut_next(&self, count: usize) {
+    pub fn lose_next(&self, count: usize) {
         self.inject(Fault::hang_up().after_applying().times(count));
     }
 

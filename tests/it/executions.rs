@@ -171,7 +171,7 @@ fn responses_that_are_truncated_are_requested_again() {
     let mut read = Vec::new();
     loop {
         if read.len() % 50 == 0 {
-            fake.cut_next(2);
+            fake.lose_next(2);
         }
         let Some(execution) = executions.next().transpose().unwrap() else { break };
         read.push(execution.id);

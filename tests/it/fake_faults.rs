@@ -33,7 +33,7 @@ fn statuses(fake: &FakeHandinger, count: usize) -> Vec<u16> {
 fn faults_strike_in_the_order_in_which_they_were_injected() {
     let fake = with_worker();
     fake.fail_next(1, 503);
-    fake.cut_next(1);
+    fake.lose_next(1);
     fake.delay_next(1, AN_HOUR);
     fake.inject(Fault::hang_up());
     fake.fail_next(2, 500);

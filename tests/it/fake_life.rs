@@ -244,7 +244,7 @@ fn it_prints_nothing() {
         let mut stream = connect(&fake);
         stream.write_all(request.as_bytes()).unwrap();
     }
-    fake.cut_next(1);
+    fake.lose_next(1);
     let _ = fake.client().with_max_retries(0).retrieve_webhook("wrk_1");
     let held = held_back(&fake, Fault::delay(AN_HOUR));
     drop(fake);
