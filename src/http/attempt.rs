@@ -1,6 +1,7 @@
 //! One attempt: sends a request once, receives the response, and names what failed.
 
 use std::error::Error as StdError;
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -155,16 +156,12 @@ fn no_response(received: Option<Received>, error: ureq::Error, timeout: Duration
             let timeout = in_millis(timeout);
             (Outcome::NoResponse, ErrorKind::Timeout, format!("no complete response within {timeout:?}"))
         }
-        ureq::Error::BodyExceedsLimit(_) => too_large(format!("body is over {}", in_words(MAX_BODY))),
-        ureq::Error::LargeResponseHeader(..) => {
-            too_large(format!("headers are over {}", in_words(MAX_HEADERS)))
-        }
+        ureq::Error::BodyExceedsLimit(_) => too_large("body is", in_words(MAX_BODY)),
+        ureq::Error::LargeResponseHeader(..) => too_large("headers are", in_words(MAX_HEADERS)),
         // Of ureq-proto, whose errors ureq does not re-export.
-        ureq::Error::Protocol(error) if error.to_string().ends_with("too many headers") => (
-            Outcome::Unusable,
-            ErrorKind::TooLarge,
-            format!("the response has over {MAX_HEADER_COUNT} headers"),
-        ),
+        ureq::Error::Protocol(error) if error.to_string().ends_with("too many headers") => {
+            too_large("has", format_args!("{MAX_HEADER_COUNT} headers"))
+        }
         ureq::Error::Io(_) => (Outcome::NoResponse, ErrorKind::Transport, "connection lost".into()),
         _ => (Outcome::NoResponse, ErrorKind::Transport, "the response is not valid HTTP".into()),
     };
@@ -172,8 +169,8 @@ fn no_response(received: Option<Received>, error: ureq::Error, timeout: Duration
     Box::new((outcome, failure))
 }
 
-fn too_large(what: String) -> (Outcome, ErrorKind, String) {
-    (Outcome::Unusable, ErrorKind::TooLarge, format!("the response {what}"))
+fn too_large(what: &str, limit: impl Display) -> (Outcome, ErrorKind, String) {
+    (Outcome::Unusable, ErrorKind::TooLarge, format!("the response {what} over {limit}"))
 }
 
 /// What an error keeps of a response: its head, and the beginning of its body.

@@ -199,11 +199,15 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
 
+    #[expect(
+        clippy::field_reassign_with_default,
+        reason = "structs of `ureq::unversioned` are not constructed"
+    )]
     fn resolve(resolver: &CachingResolver, url: &'static str, millis: u64) -> Result<Vec<SocketAddr>, Error> {
         let mut timeout = NextTimeout::default();
         timeout.after = Duration::from_millis(millis).into();
-        let resolved = resolver.resolve(&Uri::from_static(url), &Config::default(), timeout);
-        resolved.map(|addresses| addresses.to_vec())
+        let addresses = resolver.resolve(&Uri::from_static(url), &Config::default(), timeout)?;
+        Ok(addresses.to_vec())
     }
 
     #[test]
