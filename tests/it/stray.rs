@@ -61,7 +61,8 @@ const CHANGES: [(&str, Change); 4] = [
 
 /// Clients with an agent of their own and with a caller's, whose pool is larger.
 fn clients(server: &Server, reuse: bool) -> [HandingerClient; 2] {
-    let agent = Agent::config_builder().proxy(None).max_idle_age(Duration::from_secs(3600)).build().new_agent();
+    let agent =
+        Agent::config_builder().proxy(None).max_idle_age(Duration::from_secs(3600)).build().new_agent();
     let builder = || builder(server.base_url()).max_retries(0).reuse_connections(reuse);
     [builder().build().unwrap(), builder().agent(agent).build().unwrap()]
 }
