@@ -4,7 +4,7 @@
 //! sets how many responses and calls there are (thousands by default, in seconds; 300000 takes minutes):
 //!
 //! ```sh
-//! HANDINGER_FUZZ=300000 HANDINGER_FUZZ_SEED=1 cargo test --release --test it fuzz -- --nocapture
+//! HANDINGER_FUZZ=300000 HANDINGER_FUZZ_SEED=1 cargo test --release --test it fuzz:: -- --nocapture
 //! ```
 
 use std::collections::HashMap;
@@ -430,6 +430,10 @@ fn sent(random: &mut Random, json: &str) -> Sent {
         if random.one_in(60) {
             (then, expected) = (random.pick(&[Then::Stall, Then::Drip]), Expected::Either);
         }
+    }
+    if !parts.before.is_empty() && bytes.len() > 64 * 1024 && expected == Expected::Success {
+        // ureq 3.5.2 counts what it has received after an interim response as headers.
+        expected = Expected::Either;
     }
     let mut pieces = vec![bytes];
     // What comes after a response must be there with it: a stray response on its way is another test's.
