@@ -418,7 +418,7 @@ fn sent(random: &mut Random, json: &str) -> Sent {
         15..18 => {
             let mut head = parts.head();
             mutate_bytes(random, &mut head);
-            bytes = [parts.before, head, parts.body].concat();
+            bytes = [&parts.before[..], &head, &parts.body].concat();
         }
         18 => {
             bytes = (0..random.below(300)).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
