@@ -260,4 +260,30 @@ mod stale_addresses {
         assert_eq!(connections("http://127.0.0.1:9", &ADDRESS), [1, 1, 1]);
         assert_eq!(connections("http://handinger.test", &NAME), [1, 2, 2]);
     }
+
+    #[test]
+    fn however_many_calls_wait_for_a_name_server_at_most_four_lookups_are_under_way() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        static RESPONDS: Mutex<()> = Mutex::new(());
+        let unresponsive = RESPONDS.lock().unwrap();
+        let lookup: Lookup = |_| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            drop(RESPONDS.lock());
+            Ok(Vec::new())
+        };
+        let client = client("http://handinger.test", lookup, Marking(chain()));
+        let client = client.with_connect_timeout(Duration::from_millis(20)).with_max_retries(2);
+        thread::scope(|scope| {
+            for call in CALLS.into_iter().cycle().take(50) {
+                let client = &client;
+                scope.spawn(move || {
+                    let error = call(client).unwrap_err();
+                    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 3), "{error}");
+                    assert!(error.is_connect() && !error.may_have_been_applied(), "{error}");
+                });
+            }
+        });
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 4);
+        drop(unresponsive);
+    }
 }
