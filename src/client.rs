@@ -45,6 +45,9 @@ const EXECUTIONS: &str = "/api/workers/{workerId}/webhook/executions";
 /// it. The client closes a connection on which something has arrived unasked, but not what is still on its way. Where that
 /// matters more than speed, see [`reuse_connections`](crate::HandingerClientBuilder::reuse_connections).
 ///
+/// A response without a length ends where the server closes the connection (RFC 9112 §6.3). It is complete if its JSON is;
+/// a truncated one cannot be told from a malformed one, so it is [`Decode`](crate::ErrorKind::Decode) and not retried.
+///
 /// After a `fork`, use the client in one of the two processes only: they share its connections, and each would receive
 /// responses to requests of the other.
 #[derive(Clone)]

@@ -42,7 +42,9 @@ struct Random(u64);
 impl Random {
     fn new(seed: u64, case: u64) -> Self {
         let mut random = Self((seed ^ case.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1));
-        (0..8).for_each(|_| drop(random.next()));
+        for _ in 0..8 {
+            random.next();
+        }
         random
     }
 
@@ -571,30 +573,32 @@ struct Worker {
     rejected: u64,
 }
 
+/// What is sent in the place of a successful response.
+type Sending = fn(&mut Random, Vec<u8>) -> Vec<u8>;
+
 /// How a server that counts changes treats a request.
 struct Treatment {
     applies: bool,
     /// Whether it says so.
     rejects: bool,
-    sent: fn(&mut Random, ok: Vec<u8>) -> Vec<u8>,
+    sent: Sending,
     then: Then,
 }
 
 fn treatment(random: &mut Random) -> Treatment {
     let closes = random.pick(&[Then::Close, Then::Reset]);
-    let (applies, rejects, sent, then): (_, _, fn(&mut Random, Vec<u8>) -> Vec<u8>, _) =
-        match random.below(40) {
-            0..10 => (true, false, |_, ok| ok, random.pick(&[Then::Keep, Then::Close])),
-            10..20 => (false, true, rejection, random.pick(&[Then::Keep, Then::Close])),
-            20..24 => (random.one_in(2), false, |_, _| Vec::new(), closes),
-            24..28 => (random.one_in(2), false, failure, random.pick(&[Then::Keep, Then::Close])),
-            28..34 => (true, false, truncated, closes),
-            34..36 => (random.one_in(2), false, |random, _| garbage(random), closes),
-            36..38 => (true, false, unusable, Then::Close),
-            38 => (random.one_in(2), false, |_, _| b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), closes),
-            _ if random.one_in(4) => (random.one_in(2), false, truncated, Then::Stall),
-            _ => (true, false, |_, ok| [ok, response(200, webhook("wrk_stray", 0, 0))].concat(), Then::Keep),
-        };
+    let (applies, rejects, sent, then): (_, _, Sending, _) = match random.below(40) {
+        0..10 => (true, false, |_, ok| ok, random.pick(&[Then::Keep, Then::Close])),
+        10..20 => (false, true, rejection, random.pick(&[Then::Keep, Then::Close])),
+        20..24 => (random.one_in(2), false, |_, _| Vec::new(), closes),
+        24..28 => (random.one_in(2), false, failure, random.pick(&[Then::Keep, Then::Close])),
+        28..34 => (true, false, truncated, closes),
+        34..36 => (random.one_in(2), false, |random, _| garbage(random), closes),
+        36..38 => (true, false, unusable, Then::Close),
+        38 => (random.one_in(2), false, |_, _| b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), closes),
+        _ if random.one_in(4) => (random.one_in(2), false, truncated, Then::Stall),
+        _ => (true, false, |_, ok| [ok, response(200, webhook("wrk_stray", 0, 0))].concat(), Then::Keep),
+    };
     Treatment { applies, rejects, sent, then }
 }
 
@@ -629,7 +633,7 @@ fn truncated(random: &mut Random, mut ok: Vec<u8>) -> Vec<u8> {
 }
 
 fn garbage(random: &mut Random) -> Vec<u8> {
-    (0..1 + random.below(100)).map(|_| u8::try_from(random.below(256)).unwrap()).collect()
+    (0..=random.below(100)).map(|_| u8::try_from(random.below(256)).unwrap()).collect()
 }
 
 fn unusable(random: &mut Random, _: Vec<u8>) -> Vec<u8> {

@@ -223,6 +223,8 @@ fn an_invalid_base_url_is_rejected() {
         ("//handinger.com", NO_BASE),
         ("ftp://handinger.com", NO_BASE),
         ("ws://127.0.0.1", NO_BASE),
+        ("https://handinger.com/\u{e9}", "the base URL must be ASCII; percent-encode what is not"),
+        ("https://handinger.com/\u{80}", "the base URL must be ASCII; percent-encode what is not"),
         ("https://handinger.com?x=1", query),
         ("https://handinger.com/?", query),
         ("https://handinger.com/api?x=1", query),
