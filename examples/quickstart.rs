@@ -1,131 +1,60 @@
-//! The whole API in one sitting: `cargo run --example quickstart`.
+//! The whole API in one sitting, no account needed: `cargo run --example quickstart`. With an account, to see a worker
+//! of yours and change nothing: `HANDINGER_API_KEY=... cargo run --example quickstart WORKER_ID`.
+//! To start from it, copy `quickstart.rs` to `src/bin/` of a crate, and `cargo add handinger --features fake`.
 
-mod common;
+use handinger::{Error, HandingerClient, Webhook, fake::FakeHandinger};
 
-use std::error::Error;
-use std::process::ExitCode;
-
-use common::{DEMO_WORKER, bold, dim, green, red, say};
-use handinger::{HandingerClient, RequestStatus, Webhook, WebhookToken};
-use lexopt::prelude::*;
-
-const HELP: &str = "\
-Usage: quickstart [WORKER_ID]
-
-Without HANDINGER_API_KEY, tells the whole story with a fake Handinger: sets a
-webhook, walks the history of its deliveries, checks tokens, rotates the token,
-and deletes the webhook.
-
-With HANDINGER_API_KEY and a WORKER_ID, shows the worker's webhook and newest
-deliveries, and changes nothing.
-
-Exit codes: 0 done, 1 the service failed, 2 bad usage.
-";
-
-fn main() -> ExitCode {
-    common::exit_code(run())
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let worker_id = &worker_id()?;
-    if common::has_api_key() {
+fn run() -> Result<(), Error> {
+    if let Some(worker_id) = std::env::args().nth(1) {
         let client = HandingerClient::from_env()?;
-        heading("The webhook")?;
-        show(&client.retrieve_webhook(worker_id)?)?;
-        return walk(&client, worker_id);
+        show("The webhook", &client.retrieve_webhook(&worker_id)?);
+        return walk(&client, &worker_id);
     }
-
-    let fake = common::start_fake(common::API_KEY, worker_id);
+    let fake = FakeHandinger::start(); // stands in for https://handinger.com
+    fake.add_worker("wrk_1");
     let client = fake.client();
 
-    heading("Set a webhook")?;
-    let webhook = client.update_webhook(worker_id, "https://example.com/handinger-webhook")?;
-    show(&webhook)?;
-    let token = webhook.token.ok_or("a webhook without a token")?;
+    let webhook = client.update_webhook("wrk_1", "https://example.com/hook")?;
+    show("Set a webhook", &webhook);
+    for number in 1..=120 {
+        fake.deliver("wrk_1", if number % 40 == 0 { 503 } else { 200 });
+    }
+    walk(&client, "wrk_1")?;
 
-    common::add_history(&fake, worker_id, 120, 2);
-    walk(&client, worker_id)?;
-
-    heading("Is a delivery genuine?")?;
-    let delivery = fake.deliver(worker_id, 200).ok_or("nothing was delivered")?;
-    check("the token of a delivery", &token, delivery.token.as_str())?;
-    check("a guess", &token, "whk_guess")?;
-
-    heading("Rotate the token")?;
-    let token = client.regenerate_token(worker_id)?.token.ok_or("a webhook without a token")?;
-    check("the token of that delivery", &token, delivery.token.as_str())?;
-    let delivery = fake.deliver(worker_id, 200).ok_or("nothing was delivered")?;
-    check("the token of the next one", &token, delivery.token.as_str())?;
-
-    heading("Delete the webhook")?;
-    show(&client.delete_webhook(worker_id)?)?;
-
-    say(format!(
-        "\nThat took {} requests. To see a worker of yours, with nothing changed:",
-        fake.request_count()
-    ))?;
-    say("  HANDINGER_API_KEY=... cargo run --example quickstart WORKER_ID")?;
+    let delivery = fake.deliver("wrk_1", 200).expect("the worker has a webhook");
+    println!("\nVerify the token that a delivery carries");
+    verify("its token", &webhook, delivery.token.as_str());
+    verify("a guess", &webhook, "whk_guess");
+    println!("\nRotate the token");
+    verify("the old one", &client.regenerate_token("wrk_1")?, delivery.token.as_str());
+    show("\nDelete the webhook", &client.delete_webhook("wrk_1")?);
     Ok(())
 }
 
-fn heading(text: &str) -> Result<(), Box<dyn Error>> {
-    Ok(say(format!("\n{}", bold(text)))?)
+fn show(title: &str, webhook: &Webhook) {
+    println!("{title}\n  url    {}", webhook.url.as_deref().unwrap_or("none"));
+    println!("  token  {}", if webhook.token.is_some() { "set" } else { "none" });
 }
 
-fn show(webhook: &Webhook) -> Result<(), Box<dyn Error>> {
-    say(format!("  url    {}", common::one_line(webhook.url.as_deref().unwrap_or("none"), 90)))?;
-    say(format!("  token  {}", if webhook.token.is_some() { "set, and not shown here" } else { "none" }))?;
-    Ok(())
-}
-
-fn check(what: &str, token: &WebhookToken, presented: &str) -> Result<(), Box<dyn Error>> {
-    let verdict = if token.verify(presented) { green("accepted") } else { red("refused") };
-    Ok(say(format!("  {what:<28}{verdict}"))?)
-}
-
-/// A line for each page with a mark for each delivery, then the latest failures.
-fn walk(client: &HandingerClient, worker_id: &str) -> Result<(), Box<dyn Error>> {
-    heading("Walk the delivery history, newest first")?;
-    let (mut count, mut failures) = (0, Vec::new());
-    for page in client.execution_pages(worker_id).take(20) {
-        let page = page?;
-        let is_success = |status: &RequestStatus| *status == RequestStatus::Success;
-        let marks =
-            page.iter().map(|row| if is_success(&row.request_status) { green("·") } else { red("x") });
-        let marks = marks.collect::<String>();
-        say(format!("  page {} of {}  {marks}", page.page, page.page_count))?;
-        count += page.logs.len();
-        failures.extend(page.into_iter().filter(|row| !is_success(&row.request_status)));
-    }
-    say(format!("  {count} deliveries, {} of which failed", failures.len()))?;
-
-    heading("The latest failures")?;
-    for row in failures.iter().take(10) {
-        let time = dim(common::short_time(row.created_at));
-        let title = common::one_line(row.task_title.as_deref().unwrap_or("-"), 26);
-        let took = common::short_duration(row.duration_ms);
-        say(format!("  {time}  {title:<26}  {took:>8}  {}", red(common::cause(row))))?;
-    }
-    match failures.len() {
-        0 => say("  none")?,
-        more @ 11.. => say(dim(format!("  and {} more", more - 10)))?,
-        _ => {}
-    }
-    Ok(())
-}
-
-fn worker_id() -> Result<String, lexopt::Error> {
-    let mut worker_id = None;
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('h') | Long("help") => common::help(HELP),
-            Value(value) if worker_id.is_none() => worker_id = Some(value.string()?),
-            _ => return Err(argument.unexpected()),
+fn walk(client: &HandingerClient, worker_id: &str) -> Result<(), Error> {
+    println!("\nWalk the newest 200 deliveries, and print the failures");
+    for execution in client.executions(worker_id).take(200) {
+        let execution = execution?;
+        if !execution.is_success() {
+            println!("  {}  {:?}", execution.created_at.date(), execution.error_message.unwrap_or_default());
         }
     }
-    match worker_id {
-        None if common::has_api_key() => Err("with HANDINGER_API_KEY set, a WORKER_ID is needed".into()),
-        worker_id => Ok(worker_id.unwrap_or(DEMO_WORKER.into())),
-    }
+    Ok(())
+}
+
+fn verify(what: &str, webhook: &Webhook, presented: &str) {
+    let is_genuine = webhook.token.as_ref().is_some_and(|token| token.verify(presented));
+    println!("  {what:<12}{}", if is_genuine { "accepted" } else { "rejected" });
 }

@@ -1,4 +1,11 @@
-//! Replaces the token of a webhook: `cargo run --example rotate_token -- WORKER_ID | secret-store put webhook-token`.
+//! Replaces a webhook's token: `cargo run --example rotate_token -- WORKER_ID | secret-store put hook`.
+//!
+//! To start from it, copy `rotate_token.rs` and `common/` to `src/bin/` of a crate with
+//!
+//! ```sh
+//! cargo add handinger --features fake
+//! cargo add lexopt
+//! ```
 
 mod common;
 
@@ -16,9 +23,10 @@ to stdout, alone, and all else to stderr:
 
   rotate_token WORKER_ID | secret-store put hook
 
-From now on deliveries bear the new token: hand it to the endpoint at once, and
-let it accept the old one for a while as well, for deliveries that were on their
-way. If this fails, stdout stays empty and stderr says which token is in force.
+From then on deliveries carry the new token. Give it to the endpoint at once,
+and let the endpoint accept the old one for a while, for deliveries that were on
+their way. If this fails, stdout stays empty and stderr says which token is in
+force.
 
 The key is read from HANDINGER_API_KEY; without it, a fake Handinger is used.
 
@@ -33,12 +41,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     let worker_id = &worker_id()?;
     let (client, fake) = common::connect(worker_id)?;
     if fake.is_some() {
-        client.update_webhook(worker_id, "https://example.com/handinger-webhook")?;
+        client.update_webhook(worker_id, common::DEMO_URL)?;
     }
     let old =
         client.retrieve_webhook(worker_id)?.token.ok_or("the worker has no webhook, and so no token")?;
     let new = rotate(&client, worker_id, &old)?;
-    eprintln!("the token of {worker_id} was replaced; the old one is no longer valid");
+    eprintln!("replaced the token of {worker_id}; the old one is no longer valid");
     Ok(common::hand_out(&new, fake.is_some())?)
 }
 
@@ -48,19 +56,20 @@ fn rotate(
     old: &WebhookToken,
 ) -> Result<WebhookToken, Box<dyn Error>> {
     let in_force = match client.regenerate_token(worker_id) {
-        // Say, the connection broke before the answer came. Calling again would replace the token that may be in force
-        // since; asking tells which one it is.
+        // Say, the connection was lost before the response came. The token may have been replaced or not: ask which
+        // one is in force, and leave it to the caller whether to rotate again.
         Err(error) if error.may_have_been_applied() => {
-            eprintln!("{error}\nasking which token is in force");
+            eprintln!("{error}");
+            eprintln!("asking which token is in force");
             client.retrieve_webhook(worker_id).inspect_err(|_| {
-                eprintln!("it is not known which token is in force: ask again before the next delivery");
+                eprintln!("it is not known which token is in force: ask before the next delivery");
             })?
         }
         result => result?,
     };
     match in_force.token {
         Some(token) if token != *old => Ok(token),
-        Some(_) => Err("the old token is still in force: try again".into()),
+        Some(_) => Err("the old token is still in force: rotate again".into()),
         None => Err("the webhook was removed meanwhile".into()),
     }
 }

@@ -1,4 +1,11 @@
-//! Sets, replaces or removes the webhook of a worker: `cargo run --example set_webhook -- WORKER_ID URL`.
+//! Sets, replaces or removes a worker's webhook: `cargo run --example set_webhook -- WORKER_ID URL`.
+//!
+//! To start from it, copy `set_webhook.rs` and `common/` to `src/bin/` of a crate with
+//!
+//! ```sh
+//! cargo add handinger --features fake
+//! cargo add lexopt
+//! ```
 
 mod common;
 
@@ -6,6 +13,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use common::one_line;
+use handinger::UpdateWebhook;
 use lexopt::prelude::*;
 
 const HELP: &str = "\
@@ -19,16 +27,15 @@ together with its token.
   --print-token  print the webhook's token, alone, to stdout:
                  set_webhook --print-token WORKER_ID URL | secret-store put hook
 
-What was changed is told on stderr. The key is read from HANDINGER_API_KEY;
-without it, a fake Handinger is used.
+Stderr says what changed. The key is read from HANDINGER_API_KEY; without it, a
+fake Handinger is used.
 
 Exit codes: 0 done, 1 the service failed, 2 bad usage.
 ";
 
 struct Args {
     worker_id: String,
-    /// `None` to remove the webhook.
-    url: Option<String>,
+    update: UpdateWebhook,
     print_token: bool,
 }
 
@@ -37,20 +44,20 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Args { worker_id, url, print_token } = parse_args()?;
+    let Args { worker_id, update, print_token } = parse_args()?;
     let (client, fake) = common::connect(&worker_id)?;
 
     let before = client.retrieve_webhook(&worker_id)?;
-    // Setting a URL twice does no harm, so that the client tries again where it can, and so can who called us.
-    let after = client.update_webhook(&worker_id, url)?;
+    // An update can be repeated safely: the client retries it, and whoever runs this program can run it again.
+    let after = client.update_webhook(&worker_id, update)?;
 
-    let shown = |url: &Option<String>| one_line(url.as_deref().unwrap_or("none"), 90);
+    let shown = |url: &Option<String>| one_line(url.as_deref().unwrap_or("none"), 72);
     eprintln!("before  {}", shown(&before.url));
     eprintln!("now     {}", shown(&after.url));
     match (&before.token, &after.token) {
         (_, None) => eprintln!("token   none"),
         (old, new) if old == new => eprintln!("token   the same as before"),
-        _ => eprintln!("token   a new one: the endpoint must know it to tell deliveries from forgeries"),
+        _ => eprintln!("token   a new one: the endpoint needs it to verify deliveries"),
     }
     if let Some(token) = after.token.filter(|_| print_token) {
         common::hand_out(&token, fake.is_some())?;
@@ -72,8 +79,10 @@ fn parse_args() -> Result<Args, lexopt::Error> {
         }
     }
     let worker_id = worker_id.ok_or("a WORKER_ID is needed")?;
-    if url.is_some() == clear {
-        return Err("either a URL or --clear is needed".into());
-    }
-    Ok(Args { worker_id, url, print_token })
+    let update = match (url, clear) {
+        (Some(url), false) => UpdateWebhook::new(url),
+        (None, true) => UpdateWebhook::clear(),
+        _ => return Err("either a URL or --clear is needed".into()),
+    };
+    Ok(Args { worker_id, update, print_token })
 }

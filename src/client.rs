@@ -185,11 +185,13 @@ impl HandingerClient {
     /// still in force; if it is true, it may be, and [`retrieve_webhook`](Self::retrieve_webhook) returns the token that is.
     ///
     /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # use handinger::fake::{FakeHandinger, Fault, Operation};
+    /// # let fake = FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
     /// # let old = client.update_webhook("wrk_1", "https://example.com/hook")?;
-    /// fake.cut_next(2); // the token is replaced, but the response is lost
+    /// // The token is replaced, but the response is lost.
+    /// fake.inject(Fault::hang_up().after_applying().on(Operation::RegenerateToken));
     /// let new = client.rotate_token("wrk_1")?;
     /// assert_ne!(new.token, old.token);
     /// # assert_eq!(client.retrieve_webhook("wrk_1")?, new);
@@ -285,7 +287,7 @@ impl HandingerClient {
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
-    /// use std::time::{Duration, Instant};
+    /// use std::time::Duration;
     ///
     /// let webhook = client.with_timeout(Duration::from_secs(5)).with_max_retries(0).retrieve_webhook("wrk_1")?;
     /// # Ok::<(), handinger::Error>(())

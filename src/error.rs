@@ -142,6 +142,9 @@ pub enum ErrorKind {
     TooLarge,
     /// A 2xx response whose body is not the JSON that the API documents.
     Decode,
+    /// A walk over the executions came to its end, but may have missed some. All that it found has been yielded before;
+    /// see [`Executions`](crate::Executions), [`PageIter`](crate::PageIter) and [`Follow`](crate::Follow).
+    Incomplete,
 }
 
 impl fmt::Display for ErrorKind {
@@ -155,6 +158,7 @@ impl fmt::Display for ErrorKind {
             Self::Status => "error status",
             Self::TooLarge => "response too large",
             Self::Decode => "unexpected response body",
+            Self::Incomplete => "executions may be missing",
         })
     }
 }
@@ -179,9 +183,18 @@ impl Error {
 
     /// Input that was rejected before any I/O.
     pub(crate) fn invalid_input(action: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::of_no_attempt(ErrorKind::InvalidInput, action.into(), problem.into())
+    }
+
+    /// An iterator that may have missed executions.
+    pub(crate) fn incomplete(action: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::of_no_attempt(ErrorKind::Incomplete, action.into(), problem.into())
+    }
+
+    fn of_no_attempt(kind: ErrorKind, action: String, problem: String) -> Self {
         Self::new(Inner {
-            action: action.into(),
-            failure: Failure::new(ErrorKind::InvalidInput, problem),
+            action,
+            failure: Failure::new(kind, problem),
             attempts: 0,
             note: None,
             is_transient: false,
@@ -322,7 +335,7 @@ impl Error {
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
     /// # client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
-    /// fake.cut_next(1); // the token is replaced, but the response is lost
+    /// fake.lose_next(1); // the token is replaced, but the response is lost
     ///
     /// let error = client.regenerate_token("wrk_1").unwrap_err();
     /// assert!(error.may_have_been_applied());

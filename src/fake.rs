@@ -1,33 +1,150 @@
-//! A Handinger to test against: [`FakeHandinger`] (feature `fake`).
+//! A Handinger to test against, on a port of loopback (feature `fake`).
+//!
+//! [`FakeHandinger`] keeps workers, webhooks and a delivery history, and does what the API's reference says. It is made
+//! for the tests of your own code: it can also fail in every way that your code has to handle, and shows what it
+//! received. Clients in any language can talk to it.
+//!
+//! # A status, with headers
+//!
+//! A [`Fault`] strikes the next request, unless it says otherwise:
+//!
+//! ```
+//! use handinger::fake::{FakeHandinger, Fault};
+//!
+//! let fake = FakeHandinger::start();
+//! fake.add_worker("wrk_1");
+//! fake.inject(Fault::status(429).header("Retry-After", "2"));
+//!
+//! // The fake's client does not sleep between two attempts.
+//! fake.client().retrieve_webhook("wrk_1")?;
+//! assert_eq!(fake.request_count(), 2);
+//! fake.assert_faults_used();
+//! # Ok::<(), handinger::Error>(())
+//! ```
+//!
+//! # A token rotation whose response is lost
+//!
+//! ```
+//! use handinger::fake::{FakeHandinger, Fault, Operation};
+//!
+//! let fake = FakeHandinger::start();
+//! fake.add_worker("wrk_1");
+//! let client = fake.client();
+//! let before = client.update_webhook("wrk_1", "https://example.com/hook")?;
+//!
+//! fake.inject(Fault::hang_up().after_applying().on(Operation::RegenerateToken));
+//! let error = client.regenerate_token("wrk_1").unwrap_err();
+//! assert!(error.may_have_been_applied());
+//!
+//! let after = client.retrieve_webhook("wrk_1")?;
+//! assert_ne!(after.token, before.token);
+//! # Ok::<(), handinger::Error>(())
+//! ```
+//!
+//! # A history that changes between two pages
+//!
+//! ```
+//! use handinger::fake::{FakeHandinger, Fault, Operation};
+//!
+//! let fake = FakeHandinger::start();
+//! fake.add_worker("wrk_1");
+//! let client = fake.client();
+//! client.update_webhook("wrk_1", "https://example.com/hook")?;
+//! for _ in 0..60 {
+//!     fake.deliver("wrk_1", 200);
+//! }
+//!
+//! // A delivery pushes the last execution of the first page onto the second.
+//! let delivery = Fault::meanwhile(|fake| fake.deliver("wrk_1", 503));
+//! fake.inject(delivery.on(Operation::ListExecutions).skip(1));
+//!
+//! assert_eq!(client.executions("wrk_1").count(), 60); // and each once
+//! fake.assert_faults_used();
+//! # Ok::<(), handinger::Error>(())
+//! ```
+//!
+//! # A service that is down, and back
+//!
+//! ```
+//! use handinger::ErrorKind;
+//! use handinger::fake::FakeHandinger;
+//!
+//! let fake = FakeHandinger::start();
+//! fake.add_worker("wrk_1");
+//! let client = fake.client();
+//!
+//! fake.stop();
+//! assert_eq!(client.retrieve_webhook("wrk_1").unwrap_err().kind(), ErrorKind::Connect);
+//! fake.restart();
+//! assert!(client.retrieve_webhook("wrk_1").is_ok());
+//! ```
+//!
+//! # What was sent
+//!
+//! ```
+//! use handinger::fake::{FakeHandinger, Operation};
+//!
+//! let fake = FakeHandinger::start();
+//! fake.add_worker("wrk_1");
+//! fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
+//!
+//! let updates = fake.requests_of(Operation::UpdateWebhook);
+//! assert_eq!(updates.len(), 1);
+//! assert_eq!(updates[0].body_text(), r#"{"url":"https://example.com/hook"}"#);
+//! # Ok::<(), handinger::Error>(())
+//! ```
+//!
+//! # Where the reference is silent
+//!
+//! The reference fixes paths, fields and their order, and that there are 50 executions a page. These responses are the
+//! fake's own, each with a body of `{"error":{"message":"…"}}`:
+//!
+//! | status | for |
+//! |---|---|
+//! | 400 | an update without a `url`, or with one that is not `https://` and a host; a regenerate without a webhook; a page below 1; a malformed request |
+//! | 401 | a missing, wrong or revoked key, whatever else is wrong |
+//! | 403 | a worker of somebody else |
+//! | 404 | an unknown worker or path |
+//! | 405 | another method, with `Allow` |
+//! | 413, 431 | a body over 1 MiB, a head over 64 KiB or 100 headers |
+//! | 415 | an update whose `Content-Type` is not `application/json` |
+//! | 417, 501, 505 | an expectation, transfer coding or version that the fake does not know |
+//!
+//! A page past the end is empty, an empty history has no page, and the history outlives the webhook.
 
-use std::collections::{HashMap, VecDeque};
+mod connection;
+mod fault;
+mod http;
+mod request;
+mod server;
+mod state;
+
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::panic::resume_unwind;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
-use percent_encoding::percent_decode_str;
-use serde::Serialize;
-use serde_json::json;
 use time::OffsetDateTime;
-use ureq::http::StatusCode;
 
-use crate::{
-    HandingerClient, RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList,
-    WebhookToken,
-};
+pub use self::fault::Fault;
+pub use self::request::{Operation, Request};
 
-const API_KEY: &str = "fake-api-key";
-const PAGE_SIZE: usize = 50;
+use self::http::Response;
+use self::server::Server;
+use self::state::{State, whole_milliseconds};
+use crate::client::HandingerClient;
+use crate::token::WebhookToken;
+use crate::types::{RequestStatus, WebhookExecution};
 
-/// A Handinger on a port of this machine, with workers, webhooks and a delivery history of its own.
+/// A Handinger on loopback, with keys, workers, webhooks and a delivery history of its own.
 ///
-/// It does what the API's reference says: a token is generated when a URL is first set, kept by later updates, cleared
-/// with the URL, and replaced by a regenerate; a wrong key gets 401, an unknown worker 404; the history is listed
-/// newest first, 50 a page. Any HTTP client can talk to it, in any language. When dropped, it forgets everything and
-/// answers 404 to whatever is asked; its port may go to a later fake of the same process.
+/// A token is generated when a URL is first set, kept by later updates, cleared with the URL, and replaced by a
+/// regenerate; a wrong key gets 401, an unknown worker 404; the history is listed newest first, 50 a page.
+///
+/// A process can have any number of fakes. Dropping one closes its port and all of its connections, and ends its
+/// threads.
 ///
 /// ```
 /// use handinger::fake::FakeHandinger;
@@ -44,12 +161,19 @@ const PAGE_SIZE: usize = 50;
 /// assert_eq!(history.logs[0].response_status, Some(503));
 /// # Ok::<(), handinger::Error>(())
 /// ```
-///
-/// A process can have 25 of them at a time (or `HTTPMOCK_MAX_SERVERS`); a further [`start`](Self::start) waits until
-/// one is dropped.
 pub struct FakeHandinger {
-    server: MockServer,
-    state: Arc<Mutex<State>>,
+    core: Arc<Core>,
+    /// False for what [`Fault::meanwhile`] lends to a closure.
+    stops_on_drop: bool,
+}
+
+/// What a fake shares with its threads.
+struct Core {
+    address: SocketAddr,
+    api_key: String,
+    /// Locked neither while something is written or slept, nor while a test's closure runs.
+    state: Mutex<State>,
+    server: Mutex<Option<Server>>,
 }
 
 /// What Handinger would have sent to the endpoint of a webhook; see [`FakeHandinger::deliver`].
@@ -70,36 +194,17 @@ pub struct Delivery {
     pub url: String,
     /// The value of the `X-Handinger-Token` header.
     pub token: WebhookToken,
-    /// What the history now says of it.
+    /// The execution that the history now has.
     pub execution: WebhookExecution,
 }
 
-#[derive(Default)]
-struct State {
-    workers: HashMap<String, Worker>,
-    /// For tokens and ids, so that no two are the same.
-    issued: u64,
-    requests: usize,
-    failures: VecDeque<StatusCode>,
-    cuts: usize,
-    /// The mocks for late answers, by number, and for how many of the next requests they stand.
-    late: VecDeque<(u64, usize)>,
-}
-
-#[derive(Default)]
-struct Worker {
-    url: Option<String>,
-    token: Option<WebhookToken>,
-    /// Newest first.
-    executions: Vec<WebhookExecution>,
-}
-
+/// Life: where it listens, who may talk to it, and when it stops.
 impl FakeHandinger {
-    /// Starts a fake without workers.
+    /// Starts a fake without workers on a free port of 127.0.0.1.
     ///
     /// # Panics
     ///
-    /// If no port can be had.
+    /// If the system has no port or thread left.
     ///
     /// ```
     /// let fake = handinger::fake::FakeHandinger::start();
@@ -107,17 +212,44 @@ impl FakeHandinger {
     /// ```
     #[must_use]
     pub fn start() -> Self {
-        let server = MockServer::start();
-        let state = Arc::new(Mutex::new(State::default()));
-        let (in_time, answering) = (Arc::clone(&state), Arc::clone(&state));
-        server.mock(|when, then| {
-            when.is_true(move |_| lock(&in_time).late.is_empty());
-            then.respond_with(move |request| answer(&answering, request));
-        });
-        Self { server, state }
+        Self::start_on((Ipv4Addr::LOCALHOST, 0))
     }
 
-    /// The base URL for clients, without a slash at its end.
+    /// Starts a fake without workers on this address, which must be a loopback one. Port 0 selects a free port.
+    ///
+    /// # Panics
+    ///
+    /// If the address is not a loopback one, or cannot be used.
+    ///
+    /// ```
+    /// # use std::net::{Ipv6Addr, TcpListener};
+    /// # use handinger::fake::FakeHandinger;
+    /// # if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() { return } // a system without IPv6
+    /// let fake = FakeHandinger::start_on((Ipv6Addr::LOCALHOST, 0));
+    /// assert!(fake.base_url().starts_with("http://[::1]:"));
+    /// ```
+    #[must_use]
+    pub fn start_on(address: impl Into<SocketAddr>) -> Self {
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let address = address.into();
+        assert!(address.ip().is_loopback(), "{} is not a loopback address", address.ip());
+        let listener = listen(address);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let core = Core {
+            address: listener.local_addr().expect("a listener has an address"),
+            api_key: format!("hnd_fake_{:020}{number}", RandomState::new().hash_one(number)),
+            state: Mutex::default(),
+            server: Mutex::default(),
+        };
+        let fake = Self { core: Arc::new(core), stops_on_drop: true };
+        fake.add_api_key(fake.api_key());
+        fake.serve(listener);
+        fake
+    }
+
+    /// Returns the base URL for clients, without a slash at its end.
+    ///
+    /// It stays the same after [`stop`](Self::stop) and [`restart`](Self::restart).
     ///
     /// ```
     /// # use handinger::{HandingerClient, fake::FakeHandinger};
@@ -127,10 +259,10 @@ impl FakeHandinger {
     /// ```
     #[must_use]
     pub fn base_url(&self) -> String {
-        self.server.base_url()
+        format!("http://{}", self.core.address)
     }
 
-    /// The key that the fake accepts. All others get 401.
+    /// Returns the key that the fake accepts from the start; no two fakes have the same.
     ///
     /// ```
     /// # use handinger::{HandingerClient, fake::FakeHandinger};
@@ -141,10 +273,39 @@ impl FakeHandinger {
     /// ```
     #[must_use]
     pub fn api_key(&self) -> &str {
-        API_KEY
+        &self.core.api_key
     }
 
-    /// A client of this fake. It does not sleep between two tries, so that tests do not wait.
+    /// Accepts this key as well.
+    ///
+    /// ```
+    /// # use handinger::{HandingerClient, fake::FakeHandinger};
+    /// # let fake = FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// fake.add_api_key("key of the CI");
+    /// let client = HandingerClient::builder("key of the CI").base_url(fake.base_url()).build()?;
+    /// assert!(client.retrieve_webhook("wrk_1").is_ok());
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn add_api_key(&self, api_key: &str) {
+        self.state().api_keys.insert(api_key.to_owned());
+    }
+
+    /// Accepts this key no longer: requests with it get 401. Returns whether it was accepted before.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// let client = fake.client();
+    /// fake.revoke_api_key(fake.api_key());
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_unauthorized());
+    /// ```
+    #[expect(clippy::must_use_candidate, reason = "called for what it does")]
+    pub fn revoke_api_key(&self, api_key: &str) -> bool {
+        self.state().api_keys.remove(api_key)
+    }
+
+    /// Returns a new client of this fake. It does not sleep between two attempts, so that tests do not wait.
     ///
     /// # Panics
     ///
@@ -154,7 +315,7 @@ impl FakeHandinger {
     /// let fake = handinger::fake::FakeHandinger::start();
     /// fake.add_worker("wrk_1");
     /// fake.fail_next(2, 503);
-    /// assert!(fake.client().retrieve_webhook("wrk_1").is_ok()); // at the third try, at once
+    /// assert!(fake.client().retrieve_webhook("wrk_1").is_ok()); // at the third attempt, at once
     /// ```
     #[must_use]
     pub fn client(&self) -> HandingerClient {
@@ -162,6 +323,60 @@ impl FakeHandinger {
         builder.build().expect("valid settings")
     }
 
+    /// Closes the port and all connections, as a service that goes down. Nothing else is forgotten.
+    ///
+    /// Requests that a [`Fault::delay`] holds back are not done any more. Returns when all threads have ended; within
+    /// [`Fault::meanwhile`], when the port is closed. Does nothing if the fake has stopped already.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// fake.stop();
+    /// assert!(fake.client().retrieve_webhook("wrk_1").unwrap_err().is_connect());
+    /// ```
+    pub fn stop(&self) {
+        // A statement of its own: the lock is released before the threads are waited for.
+        let server = lock(&self.core.server).take();
+        if let Some(server) = server {
+            server.stop();
+        }
+    }
+
+    /// Listens again on the same port, after a [`stop`](Self::stop) if the fake has not stopped yet.
+    ///
+    /// # Panics
+    ///
+    /// If another program has taken the port. For a minute, the system gives it to none that asks for any port.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// fake.restart();
+    /// assert!(client.retrieve_webhook("wrk_1").is_ok()); // over a new connection
+    /// ```
+    pub fn restart(&self) {
+        self.stop();
+        self.serve(listen(self.core.address));
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let core = Arc::clone(&self.core);
+        let server = Server::start(listener, move |stream, run| connection::serve(&core, stream, run));
+        *lock(&self.core.server) = Some(server.expect("a thread can be started"));
+    }
+
+    /// For a closure of a test that one of the fake's own threads calls.
+    fn borrowing(core: &Arc<Core>) -> Self {
+        Self { core: Arc::clone(core), stops_on_drop: false }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.core.state)
+    }
+}
+
+/// What the service has: workers and their history.
+impl FakeHandinger {
     /// Adds a worker without a webhook; does nothing if there is such a worker.
     ///
     /// ```
@@ -171,13 +386,25 @@ impl FakeHandinger {
     /// assert!(fake.client().retrieve_webhook("wrk_1").is_ok());
     /// ```
     pub fn add_worker(&self, worker_id: &str) {
-        self.lock().workers.entry(worker_id.to_owned()).or_default();
+        self.state().workers.entry(worker_id.to_owned()).or_default();
     }
 
-    /// A task of the worker completes: what Handinger would send to the webhook's endpoint, and the history's entry for
-    /// the case that the endpoint answers with `response_status`, or cannot be reached (`None`).
+    /// Adds a worker of somebody else, or gives one to somebody else: all requests for it get 403.
     ///
-    /// Nothing is sent. Returns `None` if the worker is unknown or has no webhook.
+    /// ```
+    /// let fake = handinger::fake::FakeHandinger::start();
+    /// fake.add_foreign_worker("wrk_1");
+    /// assert!(fake.client().retrieve_webhook("wrk_1").unwrap_err().is_forbidden());
+    /// ```
+    pub fn add_foreign_worker(&self, worker_id: &str) {
+        self.state().workers.entry(worker_id.to_owned()).or_default().is_foreign = true;
+    }
+
+    /// Completes a task of the worker: returns what Handinger would send to the webhook's endpoint, and adds the
+    /// execution to the history.
+    ///
+    /// The endpoint responds with `response_status`, or cannot be reached (`None`). Nothing is sent to it. Returns `None`
+    /// if the worker is unknown or has no webhook.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -190,31 +417,51 @@ impl FakeHandinger {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn deliver(&self, worker_id: &str, response_status: impl Into<Option<u16>>) -> Option<Delivery> {
+        self.deliver_at(worker_id, OffsetDateTime::now_utc(), response_status)
+    }
+
+    /// Delivers as [`deliver`](Self::deliver) does, but at this time, of which whole milliseconds are kept.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use handinger::time::OffsetDateTime;
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
+    /// let yesterday = OffsetDateTime::now_utc() - Duration::from_secs(24 * 60 * 60);
+    /// let delivery = fake.deliver_at("wrk_1", yesterday, 503).unwrap();
+    /// assert!(!delivery.execution.is_success());
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn deliver_at(
+        &self,
+        worker_id: &str,
+        time: OffsetDateTime,
+        response_status: impl Into<Option<u16>>,
+    ) -> Option<Delivery> {
         let response_status = response_status.into();
         self.deliver_with(worker_id, |execution| {
+            execution.created_at = time;
             execution.response_status = response_status;
-            if !matches!(response_status, Some(200..=299)) {
-                execution.request_status = RequestStatus::Error;
-                execution.error_message = Some(match response_status {
-                    Some(status) => format!("the endpoint answered {status}"),
-                    None => "the endpoint could not be reached".into(),
-                });
-            }
         })
     }
 
-    /// [`deliver`](Self::deliver), with an entry in the history that is edited before it is added: at first that of a
-    /// success (200) right now.
+    /// Delivers as [`deliver`](Self::deliver) does, with an execution that `edit` changes before it is added.
+    ///
+    /// At first it is a success (status 200) right now. Afterwards its two statuses are made to agree: a
+    /// `response_status` that is not 2xx makes it an error, and an error has no 2xx status. For an execution that is not
+    /// to be corrected, there is [`add_execution`](Self::add_execution). `edit` may call the fake.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
     /// let delivery = fake.deliver_with("wrk_1", |execution| {
-    ///     execution.created_at -= std::time::Duration::from_secs(3600);
     ///     execution.task_title = Some("Weekly report".into());
+    ///     execution.duration_ms = 10_000;
+    ///     execution.response_status = Some(504);
     /// });
-    /// # assert_eq!(delivery.unwrap().execution.task_title.as_deref(), Some("Weekly report"));
+    /// assert!(!delivery.unwrap().execution.is_success());
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn deliver_with(
@@ -222,13 +469,15 @@ impl FakeHandinger {
         worker_id: &str,
         edit: impl FnOnce(&mut WebhookExecution),
     ) -> Option<Delivery> {
-        let mut state = self.lock();
-        let worker = state.workers.get(worker_id)?;
-        let (url, token) = (worker.url.clone()?, worker.token.clone()?);
-        let number = state.next_number();
+        let (url, token, number) = {
+            let mut state = self.state();
+            let worker = state.workers.get(worker_id)?;
+            let (url, token) = (worker.url.clone()?, worker.token.clone()?);
+            (url, token, state.next_number())
+        };
         let mut execution = WebhookExecution {
             id: format!("whe_{number:026}"),
-            created_at: now(),
+            created_at: OffsetDateTime::now_utc(),
             duration_ms: 120,
             error_message: None,
             request_status: RequestStatus::Success,
@@ -239,11 +488,14 @@ impl FakeHandinger {
             worker_id: worker_id.to_owned(),
         };
         edit(&mut execution);
-        state.insert(worker_id, execution.clone());
+        execution.created_at = whole_milliseconds(execution.created_at);
+        make_consistent(&mut execution);
+        self.state().insert(worker_id, execution.clone());
         Some(Delivery { url, token, execution })
     }
 
-    /// Adds an entry to a worker's history, at the place that its time gives it; the worker is added if need be.
+    /// Adds an execution to a worker's history as it is, at the place that its time gives it; adds the worker if need
+    /// be.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -256,12 +508,11 @@ impl FakeHandinger {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add_execution(&self, worker_id: &str, execution: WebhookExecution) {
-        self.add_worker(worker_id);
-        self.lock().insert(worker_id, execution);
+        self.state().insert(worker_id, execution);
     }
 
-    /// Removes an entry from a worker's history, as a service does that keeps it only for a time. Returns whether it was
-    /// there.
+    /// Removes an execution from a worker's history, as a service does that keeps it only for a time. Returns whether
+    /// it was there.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -274,20 +525,40 @@ impl FakeHandinger {
     /// ```
     #[expect(clippy::must_use_candidate, reason = "called for what it does")]
     pub fn remove_execution(&self, worker_id: &str, execution_id: &str) -> bool {
-        let mut state = self.lock();
-        let Some(worker) = state.workers.get_mut(worker_id) else {
-            return false;
-        };
+        let mut state = self.state();
+        let Some(worker) = state.workers.get_mut(worker_id) else { return false };
         let before = worker.executions.len();
         worker.executions.retain(|execution| execution.id != execution_id);
         worker.executions.len() < before
     }
+}
 
-    /// Answers the next `count` requests with a status instead of doing what they ask for.
+/// What goes wrong.
+impl FakeHandinger {
+    /// Adds a fault to the end of the queue. Each request takes the first fault that is for it, and no other.
+    ///
+    /// ```
+    /// use handinger::fake::{FakeHandinger, Fault, Operation};
+    ///
+    /// let fake = FakeHandinger::start();
+    /// fake.add_worker("wrk_1");
+    /// fake.inject(Fault::status(503));
+    /// fake.inject(Fault::hang_up());
+    /// assert!(fake.client().retrieve_webhook("wrk_1").is_ok()); // at the third attempt
+    /// ```
+    pub fn inject(&self, fault: Fault) {
+        if !fault.never_strikes() {
+            self.state().faults.push(fault);
+        }
+    }
+
+    /// Responds to the next `count` requests with a status instead of doing what was requested.
+    ///
+    /// Short for [`inject`](Self::inject) of a [`Fault::status`].
     ///
     /// # Panics
     ///
-    /// If the status is not one of a failure, between 300 and 599.
+    /// If the status is not between 200 and 999.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -297,54 +568,125 @@ impl FakeHandinger {
     /// assert!(fake.client().retrieve_webhook("wrk_1").is_ok());
     /// ```
     pub fn fail_next(&self, count: usize, status: u16) {
-        assert!((300..600).contains(&status), "{status} is not a status between 300 and 599");
-        let status = StatusCode::from_u16(status).expect("a valid status");
-        self.lock().failures.extend(std::iter::repeat_n(status, count));
+        self.inject(Fault::status(status).times(count));
     }
 
-    /// Does what the next `count` requests ask for, but closes the connection in place of an answer.
+    /// Does what the next `count` requests ask for, but closes the connection instead of responding.
+    ///
+    /// Short for [`inject`](Self::inject) of a [`Fault::hang_up`] [`after_applying`](Fault::after_applying).
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
-    /// fake.cut_next(1);
+    /// fake.lose_next(1);
     /// let error = fake.client().regenerate_token("wrk_1").unwrap_err();
     /// assert!(error.may_have_been_applied());
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    pub fn cut_next(&self, count: usize) {
-        self.lock().cuts += count;
+    pub fn lose_next(&self, count: usize) {
+        self.inject(Fault::hang_up().after_applying().times(count));
     }
 
-    /// Holds the next `count` requests back for some time before it does what they ask for and answers. What a client
-    /// asked that gave up meanwhile is not done; for an answer that comes too late, see [`cut_next`](Self::cut_next).
+    /// Waits before the fake does what the next `count` requests ask for, and responds.
+    ///
+    /// Short for [`inject`](Self::inject) of a [`Fault::delay`].
     ///
     /// ```
     /// # use std::time::Duration;
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// fake.delay_next(1, Duration::from_millis(200));
-    /// let hurried = fake.client().with_timeout(Duration::from_millis(50)).with_max_retries(0);
-    /// assert!(hurried.retrieve_webhook("wrk_1").unwrap_err().is_timeout());
+    /// let client = fake.client().with_timeout(Duration::from_millis(50)).with_max_retries(0);
+    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_timeout());
     /// ```
     pub fn delay_next(&self, count: usize, delay: Duration) {
-        if count == 0 {
-            return;
-        }
-        let number = self.lock().next_number();
-        let (matching, answering) = (Arc::clone(&self.state), Arc::clone(&self.state));
-        self.server.mock(|when, then| {
-            // Counted here, before the delay, so that a request that comes meanwhile is not held back as well. The mock
-            // that answers in time stands aside while any are to be late, and of those the first asked comes first.
-            when.is_true(move |_| lock(&matching).take_late(number));
-            then.delay(delay).respond_with(move |request| answer(&answering, request));
-        });
-        // Not before the mock is there: a request would find that all stand aside.
-        self.lock().late.push_back((number, count));
+        self.inject(Fault::delay(delay).times(count));
     }
 
-    /// How many requests have been answered, or cut, since the start.
+    /// Removes all faults.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// fake.fail_next(10, 503);
+    /// fake.clear_faults();
+    /// assert!(fake.client().retrieve_webhook("wrk_1").is_ok());
+    /// ```
+    pub fn clear_faults(&self) {
+        // A statement of its own: the faults are dropped after the lock.
+        let faults = self.state().faults.clear();
+        drop(faults);
+    }
+
+    /// Returns the faults that have not struck as often as they should, with what is left of their `skip` and `times`,
+    /// and those of [`Fault::always`] that never struck.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// fake.fail_next(2, 503);
+    /// fake.fail_next(1, 429);
+    /// let _ = fake.client().with_max_retries(0).retrieve_webhook("wrk_1");
+    /// let unused = format!("{:?}", fake.unused_faults());
+    /// assert_eq!(unused, "[Fault { status: 503, times: 1 }, Fault { status: 429, times: 1 }]");
+    /// ```
+    #[must_use]
+    pub fn unused_faults(&self) -> Vec<Fault> {
+        self.state().faults.unused()
+    }
+
+    /// Asserts that there are no [`unused_faults`](Self::unused_faults): that the test tested what it was meant to.
+    ///
+    /// # Panics
+    ///
+    /// If there are.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// fake.fail_next(1, 404);
+    /// let _ = fake.client().retrieve_webhook("wrk_1");
+    /// fake.assert_faults_used();
+    /// ```
+    #[track_caller]
+    pub fn assert_faults_used(&self) {
+        let unused = self.unused_faults();
+        assert!(unused.is_empty(), "unused faults: {unused:?}");
+    }
+}
+
+/// What was received.
+impl FakeHandinger {
+    /// Returns all requests since the start, in the order of their arrival, those that a fault struck too.
+    ///
+    /// A request has arrived when its body is complete. One that is rejected as malformed has not.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// let _ = fake.client().retrieve_webhook("wrk_1");
+    /// let paths: Vec<_> = fake.requests().into_iter().map(|request| request.path).collect();
+    /// assert_eq!(paths, ["/api/workers/wrk_1/webhook"]);
+    /// ```
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.state().requests.clone()
+    }
+
+    /// Returns the [`requests`](Self::requests) of one operation.
+    ///
+    /// ```
+    /// # use handinger::fake::Operation;
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// let _ = fake.client().retrieve_webhook("wrk_1");
+    /// assert!(fake.requests_of(Operation::UpdateWebhook).is_empty());
+    /// ```
+    #[must_use]
+    pub fn requests_of(&self, operation: Operation) -> Vec<Request> {
+        let mut requests = self.requests();
+        requests.retain(|request| request.operation() == Some(operation));
+        requests
+    }
+
+    /// Returns how many [`requests`](Self::requests) have arrived.
     ///
     /// ```
     /// let fake = handinger::fake::FakeHandinger::start();
@@ -353,18 +695,15 @@ impl FakeHandinger {
     /// ```
     #[must_use]
     pub fn request_count(&self) -> usize {
-        self.lock().requests
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state().requests.len()
     }
 }
 
 impl Drop for FakeHandinger {
     fn drop(&mut self) {
-        // httpmock itself does so only when it needs the server again.
-        self.server.reset();
+        if self.stops_on_drop {
+            self.stop();
+        }
     }
 }
 
@@ -374,142 +713,45 @@ impl fmt::Debug for FakeHandinger {
     }
 }
 
-/// The state stays sound whatever panics: nothing in here does so halfway through a change.
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn answer(state: &Mutex<State>, request: &HttpMockRequest) -> HttpMockResponse {
-    let mut state = lock(state);
-    state.requests += 1;
-    let (status, body) = match state.failures.pop_front() {
-        Some(status) => refusal(status.as_u16(), status.canonical_reason().unwrap_or("failed as asked")),
-        None => state.handle(request),
-    };
-    if state.cuts > 0 {
-        state.cuts -= 1;
-        drop(state);
-        // httpmock has no way to cut an answer; unwinding ends the task of the connection, and prints nothing.
-        resume_unwind(Box::new("cut_next"));
-    }
-    HttpMockResponse::builder().status(status).header("content-type", "application/json").body(body).build()
-}
-
-type Answer = (u16, String);
-
-fn success(value: &impl Serialize) -> Answer {
-    match serde_json::to_string(value) {
-        Ok(body) => (200, body),
-        Err(error) => refusal(500, &error.to_string()),
-    }
-}
-
-fn refusal(status: u16, message: &str) -> Answer {
-    (status, json!({ "error": { "message": message } }).to_string())
-}
-
-impl State {
-    fn handle(&mut self, request: &HttpMockRequest) -> Answer {
-        let authorization = request.headers_vec().iter().find(|(name, _)| name == "authorization");
-        if authorization.is_none_or(|(_, value)| *value != format!("Bearer {API_KEY}")) {
-            return refusal(401, "invalid API key");
-        }
-        let uri = request.uri();
-        let path: Vec<_> = uri.path().split('/').collect();
-        let ["", "api", "workers", worker_id, "webhook", rest @ ..] = &*path else {
-            return refusal(404, "no such path");
+impl Core {
+    /// Records a request, and returns the fault that it takes.
+    fn receive(&self, request: &Request) -> Option<Arc<Fault>> {
+        let faults = {
+            let mut state = lock(&self.state);
+            state.requests.push(request.clone());
+            state.faults.all()
         };
-        let worker_id = percent_decode_str(worker_id).decode_utf8_lossy();
-        let token = self.new_token();
-        let Some(worker) = self.workers.get_mut(&*worker_id) else {
-            return refusal(404, "worker not found");
-        };
-        match (request.method_str(), rest) {
-            ("GET", []) => success(&worker.webhook()),
-            ("PUT", []) => worker.update(request.body_ref(), token),
-            ("DELETE", []) => worker.set(None, token),
-            ("POST", ["regenerate-token"]) => worker.regenerate(token),
-            ("GET", ["executions"]) => worker.list(uri.query().unwrap_or_default()),
-            (_, [] | ["regenerate-token" | "executions"]) => refusal(405, "method not allowed"),
-            _ => refusal(404, "no such path"),
-        }
+        let selecting: Vec<_> =
+            faults.iter().filter(|(_, fault)| fault.selects(request)).map(|(number, _)| *number).collect();
+        lock(&self.state).faults.take(&selecting)
     }
 
-    fn insert(&mut self, worker_id: &str, execution: WebhookExecution) {
-        let executions = &mut self.workers.entry(worker_id.to_owned()).or_default().executions;
-        let place = executions.partition_point(|other| other.created_at > execution.created_at);
-        executions.insert(place, execution);
-    }
-
-    fn next_number(&mut self) -> u64 {
-        self.issued += 1;
-        self.issued
-    }
-
-    fn new_token(&mut self) -> WebhookToken {
-        let number = self.next_number();
-        WebhookToken::new(format!("whk_{:020}{number:06}", RandomState::new().hash_one(number)))
-    }
-
-    /// Whether the next request is for the late mock with this number; if so, it is counted.
-    fn take_late(&mut self, number: u64) -> bool {
-        let Some((_, count)) = self.late.front_mut().filter(|(first, _)| *first == number) else {
-            return false;
-        };
-        *count -= 1;
-        if *count == 0 {
-            self.late.pop_front();
-        }
-        true
+    fn respond(&self, request: &Request) -> Response {
+        lock(&self.state).respond(request)
     }
 }
 
-impl Worker {
-    fn webhook(&self) -> Webhook {
-        Webhook { url: self.url.clone(), token: self.token.clone() }
-    }
+fn listen(address: SocketAddr) -> TcpListener {
+    TcpListener::bind(address).unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"))
+}
 
-    fn set(&mut self, url: Option<String>, new_token: WebhookToken) -> Answer {
-        self.token = url.is_some().then(|| self.token.take().unwrap_or(new_token));
-        self.url = url;
-        success(&self.webhook())
+/// `success` is for a 2xx response, and `error` for everything else.
+fn make_consistent(execution: &mut WebhookExecution) {
+    let is_2xx = matches!(execution.response_status, Some(200..=299));
+    if execution.request_status == RequestStatus::Success && !is_2xx {
+        execution.request_status = RequestStatus::Error;
+    } else if execution.request_status == RequestStatus::Error && is_2xx {
+        execution.response_status = None;
     }
-
-    fn update(&mut self, body: &[u8], new_token: WebhookToken) -> Answer {
-        match serde_json::from_slice::<UpdateWebhook>(body) {
-            Ok(UpdateWebhook { url: Some(url) }) if !url.starts_with("https://") => {
-                refusal(400, "url must be an https URL")
-            }
-            Ok(UpdateWebhook { url }) => self.set(url, new_token),
-            Err(_) => refusal(400, "the body must be an object with a url"),
-        }
-    }
-
-    fn regenerate(&mut self, new_token: WebhookToken) -> Answer {
-        if self.url.is_none() {
-            return refusal(400, "the worker has no webhook");
-        }
-        self.token = Some(new_token);
-        success(&self.webhook())
-    }
-
-    fn list(&self, query: &str) -> Answer {
-        let page = query.split('&').find_map(|pair| pair.strip_prefix("page=")).unwrap_or("1");
-        let Some(page) = page.parse::<u64>().ok().filter(|page| *page > 0) else {
-            return refusal(400, "page must be a number from 1 up");
-        };
-        let skipped = usize::try_from(page - 1).unwrap_or(usize::MAX).saturating_mul(PAGE_SIZE);
-        success(&WebhookExecutionList {
-            logs: self.executions.iter().skip(skipped).take(PAGE_SIZE).cloned().collect(),
-            page,
-            page_count: self.executions.len().div_ceil(PAGE_SIZE) as u64,
-            total_count: self.executions.len() as u64,
-        })
+    if execution.request_status == RequestStatus::Error && execution.error_message.is_none() {
+        execution.error_message = Some(match execution.response_status {
+            Some(status) => format!("the endpoint responded with {status}"),
+            None => "the endpoint could not be reached".into(),
+        });
     }
 }
 
-/// The service's clock counts milliseconds.
-fn now() -> OffsetDateTime {
-    let now = OffsetDateTime::now_utc();
-    now.replace_millisecond(now.millisecond()).unwrap_or(now)
+/// No panic leaves anything behind these locks halfway changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

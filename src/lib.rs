@@ -221,15 +221,14 @@
 mod builder;
 mod client;
 mod error;
+mod executions;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod http;
 mod lenient;
-mod pages;
 mod redact;
 mod token;
 mod types;
-mod walk;
 
 // They show in the API, so that callers need the versions that it is built with.
 pub use {time, ureq};
@@ -237,7 +236,7 @@ pub use {time, ureq};
 pub use builder::HandingerClientBuilder;
 pub use client::HandingerClient;
 pub use error::{Error, ErrorKind};
-pub use pages::{Executions, PageIter, Progress};
+pub use executions::{Cursor, End, Executions, Follow, PageIter, Progress};
 pub use token::WebhookToken;
 pub use types::{RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList};
 

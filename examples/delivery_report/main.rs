@@ -1,27 +1,39 @@
-//! How well a worker's deliveries arrive: `cargo run --example delivery_report`.
+//! Reports how well a worker's deliveries arrive: `cargo run --example delivery_report`.
+//!
+//! To start from it, copy `delivery_report/` and `common/` to `src/bin/` of a crate with
+//!
+//! ```sh
+//! cargo add handinger --features fake
+//! cargo add ctrlc lexopt serde_json
+//! cargo add indicatif --no-default-features
+//! ```
 
 #[path = "../common/mod.rs"]
 mod common;
+mod demo;
+mod progress;
 mod report;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use common::DEMO_WORKER;
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use handinger::time::format_description::well_known::Rfc3339;
+use handinger::time::{Duration, OffsetDateTime};
+use handinger::{HandingerClient, HandingerClientBuilder};
+use indicatif::ProgressDrawTarget;
 use lexopt::prelude::*;
+use progress::Bar;
 use report::Report;
-use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
 
 const HELP: &str = "\
 Usage: delivery_report [--since WHEN] [--json] [WORKER_ID]
 
-Reads a worker's delivery history and tells how many deliveries arrived, why the
-others failed, how long the endpoint took to answer, and when most is delivered.
+Reads a worker's delivery history and reports how many deliveries arrived, why
+the others failed, how long the endpoint took, and which hours are busiest.
 
-  --since WHEN  leave out what is older: 90m, 24h, 7d, or a date and time
-                such as 2026-11-23T18:00:00Z
+  --since WHEN  leave out what is older: 90s, 30m, 24h, 7d, 2w, or a date and
+                time such as 2026-11-23T18:00:00Z
   --json        print the figures as JSON
 
 The key is read from HANDINGER_API_KEY; without it, a fake Handinger with a
@@ -43,36 +55,38 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let Args { worker_id, since, as_json } = parse_args()?;
-    let worker_id = worker_id.unwrap_or(DEMO_WORKER.into());
-    let (client, fake) = common::connect(&worker_id)?;
-    if let Some(fake) = &fake {
-        client.update_webhook(&worker_id, "https://example.com/handinger-webhook")?;
-        common::add_history(fake, &worker_id, 1_500, 7);
-    }
+    let worker_id = worker_id.as_deref().unwrap_or(DEMO_WORKER);
+    // On stderr, and only if that is a terminal.
+    let bar = Bar::new(ProgressDrawTarget::stderr(), since.map(|since| [since, demo::now()]));
+    bar.attach()?;
 
-    let mut executions = client.executions(&worker_id);
-    let bar = if let Some(since) = since {
-        executions = executions.since(since);
-        progress_bar("{pos} deliveries") // and it is not known how many there will be
-    } else {
-        progress_bar("{bar:40} {pos} of {len} deliveries")
+    let fake = (!common::has_api_key()).then(|| common::start_fake(common::API_KEY, worker_id));
+    let client = match &fake {
+        None => HandingerClientBuilder::from_env()?.sleep_with(bar.sleep()).build()?,
+        Some(fake) => {
+            demo::add_history(fake, worker_id, 1_500, 7)?;
+            fake.client()
+        }
     };
-    let mut report = Report::default();
-    while let Some(execution) = executions.next().transpose()? {
-        report.add(&execution);
-        let progress = executions.progress();
-        bar.set_length(progress.total_count);
-        bar.set_position(progress.executions);
-    }
+    let report = read(&client, worker_id, since, &bar)?;
     drop(bar);
     common::say(if as_json { report.to_json()? } else { report.to_string() })?;
     Ok(())
 }
 
-/// On stderr, and only if that is a terminal. It is gone when it is dropped.
-fn progress_bar(template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).expect("a valid template");
-    ProgressBar::new(0).with_style(style).with_finish(ProgressFinish::AndClear)
+fn read(
+    client: &HandingerClient,
+    worker_id: &str,
+    since: Option<OffsetDateTime>,
+    bar: &Bar,
+) -> Result<Report, handinger::Error> {
+    let mut report = Report::default();
+    let mut executions = client.executions(worker_id).since(since);
+    while let Some(execution) = executions.next().transpose()? {
+        report.add(&execution);
+        bar.show(executions.progress(), execution.created_at);
+    }
+    Ok(report)
 }
 
 fn parse_args() -> Result<Args, lexopt::Error> {
@@ -94,12 +108,22 @@ fn parse_args() -> Result<Args, lexopt::Error> {
 }
 
 fn parse_since(text: &str) -> Result<OffsetDateTime, &'static str> {
-    if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
-        return Ok(time);
-    }
-    let ago = [("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)].into_iter().find_map(|(unit, seconds)| {
-        let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
-        Some(Duration::seconds(i64::from(count) * seconds))
-    });
-    ago.and_then(|ago| common::now().checked_sub(ago)).ok_or("neither like 24h or 7d nor a date and time")
+    OffsetDateTime::parse(text, &Rfc3339)
+        .ok()
+        .or_else(|| demo::now().checked_sub(parse_duration(text)?))
+        .ok_or("use 90s, 30m, 24h, 7d, 2w or a date and time")
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        'w' => 7 * 24 * 60 * 60,
+        _ => return None,
+    };
+    let count = text.strip_suffix(unit).filter(|count| !count.starts_with('+'))?.parse::<u32>().ok()?;
+    Some(Duration::seconds(i64::from(count) * seconds))
 }

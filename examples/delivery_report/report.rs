@@ -1,18 +1,18 @@
-//! The figures of the report, and how they are shown.
+//! The figures of the report, as text and as JSON.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
-use handinger::{RequestStatus, WebhookExecution};
+use handinger::WebhookExecution;
+use handinger::time::format_description::well_known::Rfc3339;
+use handinger::time::{OffsetDateTime, UtcOffset};
 use serde_json::json;
-use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
 
-use crate::common::{bar, bold, cause, dim, green, red, short_duration};
+use crate::common::{bold, cause, dim, green, red, short_duration};
 
-/// From how many milliseconds up the rows of the histogram count.
-const ROWS: [u64; 8] = [0, 50, 100, 200, 400, 800, 1_600, 3_200];
+/// The lower bounds of the histogram's bins, in milliseconds.
+const BINS: [u64; 8] = [0, 50, 100, 200, 400, 800, 1_600, 3_200];
 
 #[derive(Default)]
 pub(crate) struct Report {
@@ -21,16 +21,16 @@ pub(crate) struct Report {
     oldest: Option<OffsetDateTime>,
     newest: Option<OffsetDateTime>,
     causes: BTreeMap<String, u64>,
-    /// How often which duration in milliseconds occurred, of the deliveries that were answered.
+    /// How many deliveries took so many milliseconds; only those that got a response.
     durations: BTreeMap<u64, u64>,
-    histogram: [u64; ROWS.len()],
-    /// By the hour of the day, in UTC.
+    histogram: [u64; BINS.len()],
+    /// Deliveries by the hour of the day, in UTC.
     hours: [u64; 24],
 }
 
 impl Report {
     pub(crate) fn add(&mut self, execution: &WebhookExecution) {
-        if execution.request_status == RequestStatus::Success {
+        if execution.is_success() {
             self.arrived += 1;
         } else {
             self.failed += 1;
@@ -39,7 +39,7 @@ impl Report {
         if execution.response_status.is_some() {
             let ms = execution.duration_ms;
             *self.durations.entry(ms).or_default() += 1;
-            self.histogram[ROWS.partition_point(|from| *from <= ms) - 1] += 1;
+            self.histogram[BINS.partition_point(|from| *from <= ms) - 1] += 1;
         }
         let at = execution.created_at.to_offset(UtcOffset::UTC);
         self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
@@ -47,7 +47,7 @@ impl Report {
         self.hours[usize::from(at.hour())] += 1;
     }
 
-    /// The duration that this share of the answers did not exceed.
+    /// Returns the duration that this share of the responses did not exceed.
     fn percentile(&self, percent: u64) -> Option<u64> {
         let mut left = (self.durations.values().sum::<u64>() * percent).div_ceil(100);
         self.durations.iter().find_map(|(ms, count)| {
@@ -65,7 +65,7 @@ impl Report {
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         let time = |time: Option<OffsetDateTime>| time.and_then(|time| time.format(&Rfc3339).ok());
         let [p50, p90, p99, max] = [50, 90, 99, 100].map(|percent| self.percentile(percent));
-        let row = |(from, count)| json!({ "fromMs": from, "count": count });
+        let bin = |(from, count)| json!({ "fromMs": from, "count": count });
         serde_json::to_string_pretty(&json!({
             "arrived": self.arrived,
             "failed": self.failed,
@@ -74,7 +74,7 @@ impl Report {
             "newest": time(self.newest),
             "causes": self.causes,
             "responseMs": { "p50": p50, "p90": p90, "p99": p99, "max": max },
-            "responseHistogram": ROWS.iter().zip(self.histogram).map(row).collect::<Vec<_>>(),
+            "responseHistogram": BINS.iter().zip(self.histogram).map(bin).collect::<Vec<_>>(),
             "deliveriesByHourUtc": self.hours,
         }))
     }
@@ -110,15 +110,15 @@ impl Display for Report {
         }
 
         if let [Some(p50), Some(p90), Some(p99), Some(max)] = [50, 90, 99, 100].map(|p| self.percentile(p)) {
-            writeln!(f, "\n{}", bold("How long the endpoint took to answer"))?;
+            writeln!(f, "\n{}", bold("How long the endpoint took to respond"))?;
             let [p50, p90, p99, max] = [p50, p90, p99, max].map(short_duration);
             writeln!(f, "  p50 {p50}   p90 {p90}   p99 {p99}   max {max}")?;
             let most = self.histogram.into_iter().max().unwrap_or(0);
             let last = self.histogram.iter().rposition(|count| *count > 0).unwrap_or(0);
-            for (from, count) in ROWS.iter().zip(self.histogram).take(last + 1) {
-                let row =
+            for (from, count) in BINS.iter().zip(self.histogram).take(last + 1) {
+                let line =
                     format!("{count:>7}  from {:>7}  {}", short_duration(*from), green(bar(count, most, 50)));
-                writeln!(f, "  {}", row.trim_end())?;
+                writeln!(f, "  {}", line.trim_end())?;
             }
         }
 
@@ -136,4 +136,12 @@ impl Display for Report {
             busiest.iter().take(3).map(|(h, count)| format!("{h:02}:00 ({count})")).collect();
         write!(f, "  most at {}", busiest.join(", "))
     }
+}
+
+/// Returns `part` of `whole` as a bar that is `width` long for the whole, in steps of an eighth of a character.
+fn bar(part: u64, whole: u64, width: u64) -> String {
+    let eighths = part * width * 8 / whole.max(1);
+    let full = "█".repeat(usize::try_from(eighths / 8).unwrap_or(0));
+    let rest = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][usize::try_from(eighths % 8).unwrap_or(0)];
+    full + rest
 }

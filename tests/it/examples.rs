@@ -3,21 +3,34 @@
 use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handinger::fake::FakeHandinger;
+use handinger::time::OffsetDateTime;
+use handinger::time::format_description::well_known::Rfc3339;
 use handinger::{HandingerClient, RequestStatus};
+use indicatif::{ProgressDrawTarget, TermLike};
 use serde_json::{Value, json};
 
 use crate::support::{Server, WEBHOOK, answer};
 
-const ALL: [&str; 5] = ["quickstart", "set_webhook", "rotate_token", "delivery_report", "receive_deliveries"];
+#[path = "../../examples/common/mod.rs"]
+mod common;
+#[path = "../../examples/delivery_report/progress.rs"]
+#[expect(dead_code, reason = "the tests interrupt no test")]
+mod progress;
+
+/// Those with a command line of their own.
+const TOOLS: [&str; 4] = ["set_webhook", "rotate_token", "delivery_report", "receive_deliveries"];
 /// The key of every fake.
 const KEY: &str = "fake-api-key";
 const URL: &str = "https://example.com/hook";
 
-/// An example, with nothing in its environment that changes what it does. `cargo test` builds the examples, but not
+/// Returns the command of an example, with nothing in its environment that changes what it does. `cargo test` builds the examples, but not
 /// when it is told which tests to run.
 fn example(name: &str, args: &[&str]) -> Command {
     // Next to `deps`, where the tests are.
@@ -41,13 +54,13 @@ fn example(name: &str, args: &[&str]) -> Command {
     command
 }
 
-/// What was printed, and the exit code; no example may print escape sequences when it does not print to a terminal.
 struct Printed {
     code: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
+/// Runs an example. None may print escape sequences when it does not print to a terminal.
 fn run(command: &mut Command) -> Printed {
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
     let printed = Printed {
@@ -61,14 +74,14 @@ fn run(command: &mut Command) -> Printed {
     printed
 }
 
-/// Without a key.
+/// Runs an example without a key.
 fn demonstration(name: &str, args: &[&str]) -> Printed {
     let printed = run(&mut example(name, args));
     assert!(printed.stderr.contains("is not set: this is a demonstration"), "{}", printed.stderr);
     printed
 }
 
-/// With a key, against a server of the test in place of the real service.
+/// Runs an example with a key, against a server of the test in place of the real service.
 fn with_key(name: &str, args: &[&str], base_url: &str) -> Printed {
     let printed = run(example(name, args).env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", base_url));
     assert!(!printed.stderr.contains("demonstration"), "{}", printed.stderr);
@@ -77,6 +90,7 @@ fn with_key(name: &str, args: &[&str], base_url: &str) -> Printed {
 
 fn fake_with_webhook() -> (FakeHandinger, HandingerClient, String) {
     let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
     fake.add_worker("wrk_1");
     let client = fake.client();
     let token = client.update_webhook("wrk_1", URL).unwrap().token.unwrap().as_str().to_owned();
@@ -85,7 +99,7 @@ fn fake_with_webhook() -> (FakeHandinger, HandingerClient, String) {
 
 #[test]
 fn each_explains_itself() {
-    for name in ALL {
+    for name in TOOLS {
         for flag in ["--help", "-h"] {
             let Printed { code, stdout, stderr } = run(&mut example(name, &[flag]));
             assert_eq!((code, stderr.as_str()), (Some(0), ""), "{name}");
@@ -97,9 +111,7 @@ fn each_explains_itself() {
 
 #[test]
 fn bad_usage_is_exit_code_2_and_does_nothing() {
-    let rows: [(&str, &[&str], &str); 16] = [
-        ("quickstart", &["--what"], "invalid option '--what'"),
-        ("quickstart", &["wrk_1", "wrk_2"], "unexpected argument \"wrk_2\""),
+    let rows: [(&str, &[&str], &str); 20] = [
         ("set_webhook", &[], "a WORKER_ID is needed"),
         ("set_webhook", &["wrk_1"], "either a URL or --clear is needed"),
         ("set_webhook", &["wrk_1", URL, "--clear"], "either a URL or --clear is needed"),
@@ -108,10 +120,16 @@ fn bad_usage_is_exit_code_2_and_does_nothing() {
         ("rotate_token", &[], "a WORKER_ID is needed"),
         ("rotate_token", &["--token", "x"], "invalid option '--token'"),
         ("delivery_report", &["--since"], "missing argument for option '--since'"),
-        ("delivery_report", &["--since", "yesterday"], "neither like 24h or 7d nor a date and time"),
-        ("delivery_report", &["--since", "99999999999999999999d"], "neither like 24h"),
-        ("delivery_report", &["--since", "99999999999999d"], "neither like 24h"),
-        ("delivery_report", &["--since=-1h"], "neither like 24h"),
+        ("delivery_report", &["wrk_1", "wrk_2"], "unexpected argument \"wrk_2\""),
+        ("delivery_report", &["--since", "yesterday"], "use 90s, 30m, 24h, 7d, 2w or a date and time"),
+        ("delivery_report", &["--since", "99999999999999999999d"], "\"99999999999999999999d\": use 90s"),
+        ("delivery_report", &["--since", "4294967295w"], "\"4294967295w\": use 90s"),
+        ("delivery_report", &["--since=-1h"], "\"-1h\": use 90s"),
+        ("delivery_report", &["--since", "+7d"], "\"+7d\": use 90s"),
+        ("delivery_report", &["--since", "d"], "\"d\": use 90s"),
+        ("delivery_report", &["--since", "7"], "\"7\": use 90s"),
+        ("delivery_report", &["--since", ""], "\"\": use 90s"),
+        ("delivery_report", &["--since", "7дней"], "use 90s"),
         ("receive_deliveries", &["--port", "70000"], "cannot parse argument"),
         ("receive_deliveries", &["--port", "8080"], "HANDINGER_WEBHOOK_TOKEN is not set"),
     ];
@@ -124,11 +142,9 @@ fn bad_usage_is_exit_code_2_and_does_nothing() {
 
 #[test]
 fn with_a_key_a_worker_must_be_named() {
-    for name in ["quickstart", "delivery_report"] {
-        let Printed { code, stderr, .. } = with_key(name, &[], "http://127.0.0.1:1");
-        assert_eq!(code, Some(2), "{stderr}");
-        assert!(stderr.contains("with HANDINGER_API_KEY set, a WORKER_ID is needed"), "{stderr}");
-    }
+    let Printed { code, stderr, .. } = with_key("delivery_report", &[], "http://127.0.0.1:1");
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("with HANDINGER_API_KEY set, a WORKER_ID is needed"), "{stderr}");
 }
 
 /// As of a CI job that lacks its secret: it must not store the token of a fake.
@@ -141,8 +157,9 @@ fn a_blank_key_is_bad_usage_and_no_demonstration() {
 }
 
 #[test]
-fn a_failure_of_the_service_is_exit_code_1_and_tells_why() {
+fn a_failure_of_the_service_is_exit_code_1_and_says_why() {
     let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
     for (name, args) in [
         ("quickstart", &["wrk_1"][..]),
         ("set_webhook", &["wrk_1", URL]),
@@ -164,17 +181,17 @@ fn run_unread(mut command: Command) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// As in `quickstart | head -3`.
+/// As in `delivery_report | head -3`.
 #[test]
 fn nobody_reading_on_is_no_failure() {
-    for name in ["quickstart", "delivery_report", "receive_deliveries"] {
+    for name in ["delivery_report", "receive_deliveries"] {
         let (code, stderr) = run_unread(example(name, &[]));
         assert_eq!(code, Some(0), "{name}: {stderr}");
         assert!(!stderr.contains("error") && !stderr.contains("panicked"), "{name}: {stderr}");
     }
 }
 
-/// As in `rotate_token wrk_1 | a-store-that-fails`: the token would be lost, and nobody told.
+/// As in `rotate_token wrk_1 | a-store-that-fails`: the token would be lost, and nobody would know.
 #[test]
 fn nobody_taking_a_token_is_a_failure() {
     for (name, args) in [("rotate_token", &["wrk_1"][..]), ("set_webhook", &["--print-token", "wrk_1", URL])]
@@ -191,41 +208,165 @@ fn nobody_taking_a_token_is_a_failure() {
     }
 }
 
+/// What an example prints without a key, stderr first, with other tokens and dates in place of those that change.
+fn transcript(name: &str, args: &[&str]) -> String {
+    let Printed { code, stdout, stderr } = run(&mut example(name, args));
+    assert_eq!(code, Some(0), "{stderr}");
+    let printed = stderr + &stdout;
+    assert!(printed.lines().all(|line| line.chars().count() <= 80), "{printed}");
+    let words = printed.split_inclusive(char::is_whitespace).map(|word| {
+        let (word, space) = word.split_at(word.trim_end().len());
+        let is_date = word.len() == 10 && word.bytes().filter(u8::is_ascii_digit).count() == 8;
+        match word {
+            _ if word.starts_with("whk_") => format!("whk_…{space}"),
+            _ if name == "quickstart" && is_date => format!("2026-11-23{space}"),
+            _ => format!("{word}{space}"),
+        }
+    });
+    words.collect()
+}
+
+const QUICKSTART: &str = r#"Set a webhook
+  url    https://example.com/hook
+  token  set
+
+Walk the newest 200 deliveries, and print the failures
+  2026-11-23  "the endpoint answered 503"
+  2026-11-23  "the endpoint answered 503"
+  2026-11-23  "the endpoint answered 503"
+
+Verify the token that a delivery carries
+  its token   accepted
+  a guess     rejected
+
+Rotate the token
+  the old one rejected
+
+Delete the webhook
+  url    none
+  token  none
+"#;
+
+const DELIVERY_REPORT: &str = "\
+HANDINGER_API_KEY is not set: this is a demonstration with a fake.
+1500 deliveries, 2026-11-16 to 2026-11-23 (UTC)
+   93.3 %  ██████████████████████████████████████████████▋░░░  101 failed
+
+Why they failed
+       38  returned 503                ██████████████████████████████
+       32  connection refused          █████████████████████████▎
+       17  no response within 10 s     █████████████▍
+       14  returned 500                ███████████
+
+How long the endpoint took to respond
+  p50 337 ms   p90 949 ms   p99 1.6 s   max 2.2 s
+       55  from    0 ms  ██████▉
+      112  from   50 ms  ██████████████
+      269  from  100 ms  █████████████████████████████████▋
+      399  from  200 ms  ██████████████████████████████████████████████████
+      381  from  400 ms  ███████████████████████████████████████████████▋
+      219  from  800 ms  ███████████████████████████▍
+       16  from   1.6 s  ██
+
+Busiest hours (UTC)
+  ▁▁▂▂▃▃▄▄▅▅▅▅▆▆▆▆▇▇▇▇▇▇████████▆▆▆▆▄▄▄▄▄▄▂▂▂▂▁▁
+  00    03    06    09    12    15    18    21
+  most at 11:00 (118), 13:00 (116), 12:00 (110)
+";
+
+const RECEIVE_DELIVERIES: &str = "\
+HANDINGER_WEBHOOK_TOKEN is not set: this is a demonstration with a fake.
+
+What the endpoint returns, some minutes after a token rotation:
+  the token in force                204 No Content
+  the one before, on its way still  204 No Content
+  one that was replaced long ago    401 Unauthorized
+  a guess                           401 Unauthorized
+  no token                          401 Unauthorized
+  the token in force, and 2 MB      413 Payload Too Large
+";
+
+const ROTATE_TOKEN: &str = "\
+HANDINGER_API_KEY is not set: this is a demonstration with a fake.
+replaced the token of wrk_1; the old one is no longer valid
+with a key, stdout would carry the token alone: whk_…
+";
+
+const SET_WEBHOOK: &str = "\
+HANDINGER_API_KEY is not set: this is a demonstration with a fake.
+before  none
+now     https://example.com/hook
+token   a new one: the endpoint needs it to verify deliveries
+with a key, stdout would carry the token alone: whk_…
+";
+
 #[test]
-fn quickstart_tells_the_whole_story() {
-    let Printed { code, stdout, .. } = demonstration("quickstart", &[]);
-    assert_eq!(code, Some(0));
-    let lines = [
-        "Set a webhook",
-        "  url    https://example.com/handinger-webhook",
-        "  token  set, and not shown here",
-        "  page 1 of 3  ······x···········x········x·x····················",
-        "  page 2 of 3  ·············xxxxx·x·x··x··············x·x········",
-        "  page 3 of 3  ·x··················",
-        "  120 deliveries, 15 of which failed",
-        "  11-23 09:46  Summarise support tickets     10.0 s  no answer within 10 s",
-        "  and 5 more",
-        "  the token of a delivery     accepted",
-        "  a guess                     refused",
-        "  the token of that delivery  refused",
-        "  the token of the next one   accepted",
-        "  url    none",
-        "  token  none",
-        "That took 6 requests. To see a worker of yours, with nothing changed:",
-    ];
-    let mut rest = stdout.lines();
-    for line in lines {
-        assert!(rest.any(|printed| printed == line), "no `{line}`, or not in its place, in:\n{stdout}");
+fn demonstrations_print_their_transcripts() {
+    assert_eq!(transcript("quickstart", &[]), QUICKSTART);
+    assert_eq!(transcript("delivery_report", &[]), DELIVERY_REPORT);
+    assert_eq!(transcript("receive_deliveries", &[]), RECEIVE_DELIVERIES);
+    assert_eq!(transcript("rotate_token", &["wrk_1"]), ROTATE_TOKEN);
+    assert_eq!(transcript("set_webhook", &["--print-token", "wrk_1", URL]), SET_WEBHOOK);
+}
+
+#[test]
+fn the_readme_shows_the_transcripts() {
+    let readme = include_str!("../../README.md");
+    let (_, report) = DELIVERY_REPORT.split_once('\n').unwrap();
+    for stdout in [QUICKSTART, report] {
+        assert!(readme.contains(&format!("```text\n{stdout}```\n")), "README.md does not show\n{stdout}");
     }
-    assert_eq!(demonstration("quickstart", &[]).stdout, stdout);
+}
+
+/// A header that names too few crates is found by `.ci/examples`; this finds one that names too many.
+#[test]
+fn headers_name_no_crate_that_the_example_does_not_use() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
+    for files in [
+        &["quickstart.rs"][..],
+        &["set_webhook.rs", "common/mod.rs"],
+        &["rotate_token.rs", "common/mod.rs"],
+        &["receive_deliveries.rs", "common/mod.rs"],
+        &[
+            "delivery_report/main.rs",
+            "delivery_report/progress.rs",
+            "delivery_report/report.rs",
+            "common/mod.rs",
+        ],
+        &["build_script/build.rs"],
+    ] {
+        let source = read(files[0]);
+        let commands = source.lines().filter_map(|line| line.split_once("cargo add ")?.1.split('`').next());
+        let crates: Vec<_> = commands
+            .flat_map(|command| command.split(' ').take_while(|word| *word != "--features"))
+            .filter(|word| !word.starts_with("--"))
+            .collect();
+        let code: String = files.iter().map(|file| read(file)).collect();
+        assert!(crates.contains(&"handinger"), "{files:?}");
+        for name in crates {
+            assert!(code.contains(&format!("{name}::")), "{files:?} do not use {name}");
+        }
+    }
+}
+
+#[test]
+fn quickstart_fits_on_a_page() {
+    assert!(include_str!("../../examples/quickstart.rs").lines().count() <= 60);
+}
+
+#[test]
+fn quickstart_with_a_worker_needs_a_key() {
+    let Printed { code, stdout, stderr } = run(&mut example("quickstart", &["wrk_1"]));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert_eq!(stderr, "error: build client: HANDINGER_API_KEY is not set or blank\n");
 }
 
 #[test]
 fn quickstart_with_a_key_shows_the_worker_and_changes_nothing() {
-    let (fake, client, _) = fake_with_webhook();
+    let (fake, client, token) = fake_with_webhook();
     for number in 0..60 {
         fake.deliver_with("wrk_1", |execution| {
-            execution.task_title = Some(format!("\x1b[2JTask\n{number}"));
             if number % 30 == 0 {
                 execution.request_status = RequestStatus::Error;
                 execution.response_status = None;
@@ -238,11 +379,9 @@ fn quickstart_with_a_key_shows_the_worker_and_changes_nothing() {
 
     let Printed { code, stdout, stderr } = with_key("quickstart", &["wrk_1"], &fake.base_url());
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    assert!(stdout.contains("  url    https://example.com/hook\n"), "{stdout}");
-    assert!(stdout.contains("  page 2 of 2  ·········x\n"), "{stdout}");
-    assert!(stdout.contains("  60 deliveries, 2 of which failed\n"), "{stdout}");
-    assert!(stdout.contains("   [2JTask 30 "), "{stdout}");
-    assert!(!stdout.contains(before.token.as_ref().unwrap().as_str()), "{stdout}");
+    assert!(stdout.starts_with("The webhook\n  url    https://example.com/hook\n  token  set\n"), "{stdout}");
+    assert_eq!(stdout.matches(r#"  "no route to \u{1b}[31mhost""#).count(), 2, "{stdout}");
+    assert!(!stdout.contains(&token), "{stdout}");
 
     assert_eq!(fake.request_count() - requests, 3);
     assert_eq!(client.retrieve_webhook("wrk_1").unwrap(), before);
@@ -253,9 +392,8 @@ fn quickstart_with_a_key_shows_the_worker_and_changes_nothing() {
 fn quickstart_with_a_key_sends_only_gets() {
     let page = json!({ "logs": [], "page": 1, "pageCount": 1, "totalCount": 0 });
     let server = Server::answering([answer(200, WEBHOOK), answer(200, page.to_string())]);
-    let Printed { code, stdout, .. } = with_key("quickstart", &["wrk_1"], &server.base_url());
+    let Printed { code, .. } = with_key("quickstart", &["wrk_1"], &server.base_url());
     assert_eq!(code, Some(0));
-    assert!(stdout.contains("  0 deliveries, 0 of which failed\n"), "{stdout}");
     let requests = server.requests();
     let lines: Vec<_> = requests.iter().filter_map(|request| request.lines().next()).collect();
     assert_eq!(
@@ -270,6 +408,7 @@ fn quickstart_with_a_key_sends_only_gets() {
 #[test]
 fn set_webhook_sets_replaces_and_clears() {
     let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
     fake.add_worker("wrk_1");
     let rows: [(&[&str], &str); 4] = [
         (&["wrk_1", URL], "before  none\nnow     https://example.com/hook\ntoken   a new one"),
@@ -280,10 +419,10 @@ fn set_webhook_sets_replaces_and_clears() {
         (&["--clear", "wrk_1"], "before  https://example.com/2\nnow     none\ntoken   none\n"),
         (&["--clear", "wrk_1"], "before  none\nnow     none\ntoken   none\n"),
     ];
-    for (args, told) in rows {
+    for (args, reported) in rows {
         let Printed { code, stdout, stderr } = with_key("set_webhook", args, &fake.base_url());
         assert_eq!((code, stdout.as_str()), (Some(0), ""), "{args:?}");
-        assert!(stderr.starts_with(told), "{args:?}: {stderr}");
+        assert!(stderr.starts_with(reported), "{args:?}: {stderr}");
     }
     assert_eq!(fake.client().retrieve_webhook("wrk_1").unwrap().url, None);
 
@@ -310,29 +449,30 @@ fn the_token_of_a_demonstration_is_not_handed_out() {
     {
         let Printed { code, stdout, stderr } = demonstration(name, args);
         assert_eq!((code, stdout.as_str()), (Some(0), ""), "{name}");
-        assert!(stderr.contains("the token would stand alone on standard output: whk_"), "{name}: {stderr}");
+        assert!(stderr.contains("stdout would carry the token alone: whk_"), "{name}: {stderr}");
     }
 }
 
 #[test]
 fn rotate_token_without_a_webhook_fails_before_it_rotates() {
     let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
     fake.add_worker("wrk_1");
     let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &fake.base_url());
     assert_eq!((code, stdout.as_str(), fake.request_count()), (Some(1), "", 1));
     assert_eq!(stderr, "error: the worker has no webhook, and so no token\n");
 }
 
-/// The answer to the rotation is lost; a third request tells which token is in force.
+/// The response to the rotation is lost; a third request finds out which token is in force.
 #[test]
-fn rotate_token_asks_when_the_answer_is_lost() {
+fn rotate_token_asks_when_the_response_is_lost() {
     let other = WEBHOOK.replace("whk_", "whk_other_");
     let rows = [
         (other.as_str(), Some(0), "whk_other_01HZY31W2SZJ8MJ2FQTR3M1K9D\n", "is no longer valid"),
         (WEBHOOK, Some(1), "", "error: the old token is still in force"),
         (r#"{ "url": null, "token": null }"#, Some(1), "", "error: the webhook was removed meanwhile"),
     ];
-    for (found, expected_code, expected, told) in rows {
+    for (found, expected_code, expected, reported) in rows {
         // 500: it may have rotated before it failed.
         let answers = [answer(200, WEBHOOK), answer(500, ""), answer(200, found)];
         let server = Server::answering(answers);
@@ -342,7 +482,7 @@ fn rotate_token_asks_when_the_answer_is_lost() {
             stderr.contains("the change may have been applied\nasking which token is in force\n"),
             "{stderr}"
         );
-        assert!(stderr.lines().last().unwrap().contains(told), "{stderr}");
+        assert!(stderr.lines().last().unwrap().contains(reported), "{stderr}");
         assert_eq!(server.requests().len(), 3);
     }
 }
@@ -355,30 +495,7 @@ fn rotate_token_says_so_when_it_cannot_learn_which_token_is_in_force() {
     assert!(stderr.contains("it is not known which token is in force"), "{stderr}");
 }
 
-#[test]
-fn delivery_report_shows_a_history_at_a_glance() {
-    let Printed { code, stdout, .. } = demonstration("delivery_report", &[]);
-    assert_eq!(code, Some(0));
-    let lines = [
-        "1500 deliveries, 2026-11-16 to 2026-11-23 (UTC)",
-        "   94.9 %  ███████████████████████████████████████████████▍░░  77 failed",
-        "Why they failed",
-        "       32  answered 503                ██████████████████████████████",
-        "       10  no answer within 10 s       █████████▍",
-        "How long the endpoint took to answer",
-        "  p50 325 ms   p90 961 ms   p99 1.6 s   max 2.2 s",
-        "      424  from  200 ms  ██████████████████████████████████████████████████",
-        "Busiest hours (UTC)",
-        "  most at 12:00 (128), 09:00 (112), 10:00 (112)",
-    ];
-    let mut rest = stdout.lines();
-    for line in lines {
-        assert!(rest.any(|printed| printed == line), "no `{line}`, or not in its place, in:\n{stdout}");
-    }
-    assert_eq!(demonstration("delivery_report", &[]).stdout, stdout);
-}
-
-/// Ten deliveries at 10:00, 10:10, ... of a day, the `n`th answered within `n` × 10 ms; the last two failed.
+/// Ten deliveries at 10:00, 10:10, ... of a day, the `n`th with a response after `n` × 10 ms; the last two failed.
 fn fake_with_ten_deliveries() -> FakeHandinger {
     let (fake, ..) = fake_with_webhook();
     for number in 1..=10_u64 {
@@ -408,7 +525,7 @@ fn delivery_report_gives_the_figures_as_json() {
         json!({
             "arrived": 8, "failed": 2, "successPercent": 80.0,
             "oldest": "2026-11-23T10:00:00Z", "newest": "2026-11-23T11:30:00Z",
-            "causes": { "answered 503": 1, "connection reset": 1 },
+            "causes": { "returned 503": 1, "connection reset": 1 },
             "responseMs": { "p50": 50, "p90": 90, "p99": 90, "max": 90 },
             "responseHistogram": [
                 { "fromMs": 0, "count": 4 }, { "fromMs": 50, "count": 5 }, { "fromMs": 100, "count": 0 },
@@ -434,12 +551,16 @@ fn delivery_report_since_leaves_out_what_is_older() {
     assert_eq!(count("2027-01-01T00:00:00Z"), 0);
     // In the demonstration it is always the same time.
     let demonstrated = |since: &str| demonstration("delivery_report", &["--since", since]).stdout;
-    for (ago, time) in
-        [("90m", "2026-11-23T16:30:00Z"), ("24h", "2026-11-22T18:00:00Z"), ("2d", "2026-11-21T18:00:00Z")]
-    {
+    for (ago, time) in [
+        ("5400s", "2026-11-23T16:30:00Z"),
+        ("90m", "2026-11-23T16:30:00Z"),
+        ("24h", "2026-11-22T18:00:00Z"),
+        ("2d", "2026-11-21T18:00:00Z"),
+        ("1w", "2026-11-16T18:00:00Z"),
+    ] {
         assert_eq!(demonstrated(ago), demonstrated(time));
     }
-    assert!(demonstrated("24h").starts_with("234 deliveries, 2026-11-22 to 2026-11-23 (UTC)\n"));
+    assert!(demonstrated("24h").starts_with("220 deliveries, 2026-11-22 to 2026-11-23 (UTC)\n"));
 }
 
 #[test]
@@ -453,21 +574,160 @@ fn delivery_report_of_no_deliveries() {
     assert_eq!(report["responseMs"], json!({ "p50": null, "p90": null, "p99": null, "max": null }));
 }
 
+/// A terminal of this width; keeps what is written to it.
+#[derive(Clone, Debug)]
+struct Terminal {
+    columns: u16,
+    written: Arc<Mutex<String>>,
+}
+
+impl Terminal {
+    fn new(columns: u16) -> (Self, ProgressDrawTarget) {
+        let terminal = Self { columns, written: Arc::default() };
+        (terminal.clone(), ProgressDrawTarget::term_like(Box::new(terminal)))
+    }
+
+    fn written(&self) -> String {
+        std::mem::take(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn record(&self, text: &str) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        self.columns
+    }
+
+    fn move_cursor_up(&self, count: usize) -> io::Result<()> {
+        self.record(&"<up>".repeat(count));
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, count: usize) -> io::Result<()> {
+        self.record(&"<down>".repeat(count));
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.record(&format!("{line}\n"));
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.record(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.record("<clear>");
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A walk over 100 deliveries that has yielded 50.
+fn halfway() -> handinger::Progress {
+    let (fake, client, _) = fake_with_webhook();
+    for _ in 0..100 {
+        fake.deliver("wrk_1", 200);
+    }
+    let mut walk = client.executions("wrk_1");
+    assert!(walk.by_ref().take(50).all(|execution| execution.is_ok()));
+    walk.progress()
+}
+
+fn at(text: &str) -> OffsetDateTime {
+    OffsetDateTime::parse(text, &Rfc3339).unwrap()
+}
+
+/// The lines of the terminal in turn; each replaces the one before.
+fn frames(written: &str) -> Vec<&str> {
+    assert!(!written.contains('\n') && !written.contains("<up>"), "{written:?}");
+    written.split("<clear>").collect()
+}
+
 #[test]
-fn receive_deliveries_shows_what_it_answers() {
-    let Printed { code, stdout, stderr } = demonstration("receive_deliveries", &[]);
-    assert_eq!(code, Some(0));
-    let expected = "
-What the endpoint answers, some minutes after a token rotation:
-  the token in force                204 No Content
-  the one before, on its way still  204 No Content
-  one that was rotated out long ago 401 Unauthorized
-  a guess                           401 Unauthorized
-  no token                          401 Unauthorized
-  the token in force, and 2 MB      413 Payload Too Large
-";
-    assert_eq!(stdout, expected);
-    assert!(!stderr.contains("whk_"), "{stderr}");
+fn the_progress_bar_fits_the_terminal() {
+    for columns in [50, 80, 200] {
+        let (terminal, target) = Terminal::new(columns);
+        let bar = progress::Bar::new(target, None);
+        bar.show(halfway(), at("2026-11-23T18:00:00Z"));
+        let written = terminal.written();
+        for frame in frames(&written) {
+            // The cursor goes back to the start of the line, so that a `^C` does not wrap.
+            let line = frame.strip_suffix('\r').unwrap();
+            assert_eq!(line.chars().count(), usize::from(columns) - 1, "{written:?}");
+            assert!(line.ends_with(" 50 of 100 deliveries"), "{written:?}");
+        }
+        let bar_width = usize::from(columns) - " 50 of 100 deliveries".len() - 1;
+        assert_eq!(
+            frames(&written).last().unwrap().matches('█').count(),
+            bar_width.div_ceil(2),
+            "{written:?}"
+        );
+        drop(bar);
+        assert_eq!(frames(&terminal.written()).last(), Some(&""), "it is cleared");
+    }
+}
+
+#[test]
+fn with_since_the_progress_bar_runs_over_time() {
+    let (terminal, target) = Terminal::new(50);
+    let bar = progress::Bar::new(target, Some([at("2026-11-16T18:00:00Z"), at("2026-11-23T18:00:00Z")]));
+    bar.show(halfway(), at("2026-11-18T00:00:00Z"));
+    let written = terminal.written();
+    let last = frames(&written).pop().unwrap();
+    assert_eq!(last, "███████████░░░ 50 deliveries, back to 11-18 00:00\r");
+    // `since` may be in the future, and a clock may be wrong.
+    let (terminal, target) = Terminal::new(50);
+    let bar = progress::Bar::new(target, Some([at("2027-01-01T00:00:00Z"), at("2026-11-23T18:00:00Z")]));
+    bar.show(halfway(), at("2027-01-02T00:00:00Z"));
+    assert!(terminal.written().ends_with(" 50 deliveries, back to 01-02 00:00\r"));
+}
+
+#[test]
+fn the_progress_bar_says_that_the_client_waits_for_a_retry() {
+    let (terminal, target) = Terminal::new(50);
+    let bar = progress::Bar::new(target, None);
+    bar.show(halfway(), at("2026-11-23T18:00:00Z"));
+    terminal.written();
+    bar.sleep()(Duration::from_millis(100));
+    let written = terminal.written();
+    let frames = frames(&written);
+    assert!(frames.iter().any(|frame| frame.ends_with(" retrying in 0.1 s\r")), "{written:?}");
+    assert!(frames.last().unwrap().ends_with(" 50 of 100 deliveries\r"), "{written:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_delivery_report_prints_nothing() {
+    let server = Server::start(|_, connection| {
+        connection.request();
+        connection.stay_silent();
+    });
+    let mut command = example("delivery_report", &["wrk_1"]);
+    command.env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", server.base_url());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while server.requests().is_empty() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    assert_eq!((status.code(), stdout, stderr), (Some(130), vec![], vec![]));
 }
 
 /// Killed when the test ends, however it ends.
@@ -481,7 +741,7 @@ impl Drop for Endpoint {
 }
 
 #[test]
-fn receive_deliveries_takes_the_tokens_it_is_given_and_no_other() {
+fn receive_deliveries_accepts_the_tokens_it_is_given_and_no_other() {
     let rows: [(Option<&str>, [u16; 4]); 2] =
         [(None, [204, 401, 401, 401]), (Some("whk_previous"), [204, 204, 401, 401])];
     for (previous, expected) in rows {
@@ -511,8 +771,8 @@ fn receive_deliveries_takes_the_tokens_it_is_given_and_no_other() {
         assert_eq!(status("whk_current", &vec![0; 1024 * 1024 + 1]), 413);
         let get = |token| agent.get(url).header("X-Handinger-Token", token).call().unwrap().status();
         assert_eq!((get("whk_current").as_u16(), get("whk_guess").as_u16()), (405, 401));
-        let refusal = agent.post(url).send("{}").unwrap().body_mut().read_to_string().unwrap();
-        assert_eq!(refusal, "", "it does not say why");
+        let body = agent.post(url).send("{}").unwrap().body_mut().read_to_string().unwrap();
+        assert_eq!(body, "", "it does not say why");
 
         let _ = endpoint.0.kill();
         let mut printed = String::new();
@@ -523,7 +783,7 @@ fn receive_deliveries_takes_the_tokens_it_is_given_and_no_other() {
 }
 
 #[test]
-fn receive_deliveries_refuses_a_blank_token() {
+fn receive_deliveries_rejects_a_blank_token() {
     for name in ["HANDINGER_WEBHOOK_TOKEN", "HANDINGER_WEBHOOK_TOKEN_PREVIOUS"] {
         let mut command = example("receive_deliveries", &["--port", "0"]);
         let command = command.env("HANDINGER_WEBHOOK_TOKEN", "whk_1").env(name, " ");
@@ -533,11 +793,91 @@ fn receive_deliveries_refuses_a_blank_token() {
     }
 }
 
-#[test]
-fn the_readme_shows_what_is_printed() {
-    let readme = include_str!("../../README.md");
-    for name in ["quickstart", "delivery_report"] {
-        let printed = demonstration(name, &[]).stdout;
-        assert!(readme.contains(printed.trim_matches('\n')), "README.md shows another output of {name}");
+/// A crate of its own: the one that the header of `build_script` describes.
+struct BuildScript {
+    folder: PathBuf,
+    /// Nobody has built it for this one before.
+    worker_id: String,
+}
+
+impl BuildScript {
+    fn new() -> Self {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/build_script");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("build_script");
+        fs::create_dir_all(folder.join("src")).unwrap();
+        for file in ["build.rs", "src/main.rs"] {
+            fs::copy(example.join(file), folder.join(file)).unwrap();
+        }
+        fs::copy(example.join("../../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+        let manifest = format!(
+            "[package]\nname = \"build_script\"\nedition = \"2024\"\n[workspace]\n\
+             [build-dependencies]\nhandinger.path = {:?}\n",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Self { folder, worker_id: format!("wrk_{}", since_1970.as_nanos()) }
     }
+
+    /// Returns what the program prints, and what the build warned of. `team` changes the environment of the script.
+    fn build_and_run(&self, fake: &FakeHandinger, team: &str) -> (String, String) {
+        let output = Command::new(env!("CARGO"))
+            .args(["run", "--offline"])
+            .current_dir(&self.folder)
+            .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("build_script_target"))
+            .env("HANDINGER_API_KEY", KEY)
+            .env("HANDINGER_BASE_URL", fake.base_url())
+            .env("HANDINGER_CUSTOM_HEADERS", format!("X-Team: {team}"))
+            .env("HANDINGER_WORKER_ID", &self.worker_id)
+            .output()
+            .unwrap();
+        let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(output.status.success(), "{stderr}");
+        let warnings = stderr.lines().filter(|line| line.starts_with("warning: "));
+        (stdout, warnings.collect())
+    }
+}
+
+#[test]
+#[ignore = "builds a crate of its own; run by .ci/build-script"]
+fn build_script_survives_an_outage() {
+    let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
+    let build_script = BuildScript::new();
+    let worker_id = &build_script.worker_id;
+    fake.add_worker(worker_id);
+    fake.client().update_webhook(worker_id, URL).unwrap();
+    let today = fake.deliver(worker_id, 200).unwrap().execution.created_at.date();
+    let build_and_run = |team| build_script.build_and_run(&fake, team);
+    let success = format!("newest delivery: success on {today}\n");
+
+    // Down before anything is known.
+    fake.fail_next(2, 500);
+    let (printed, warning) = build_and_run("ops");
+    assert_eq!(printed, "newest delivery: not known\n");
+    assert!(warning.contains("warning: build_script@0.0.0: built with the last known state"), "{warning}");
+    assert!(warning.contains("500"), "{warning}");
+
+    // Back: the next build asks again, with nothing changed.
+    assert_eq!(build_and_run("ops"), (success.clone(), String::new()));
+    // And the one after that has no reason to.
+    let requests = fake.request_count();
+    assert_eq!(build_and_run("ops"), (success.clone(), String::new()));
+    assert_eq!(fake.request_count(), requests);
+
+    // Down again: the last good value stays.
+    fake.deliver(worker_id, 503);
+    fake.fail_next(2, 500);
+    let (printed, warning) = build_and_run("other");
+    assert_eq!(printed, success);
+    assert!(warning.contains("built with the last known state"), "{warning}");
+
+    // And back.
+    let (printed, warning) = build_and_run("other");
+    assert_eq!((printed, warning), (format!("newest delivery: error on {today}\n"), String::new()));
+
+    // Of another worker, nothing is known.
+    fake.fail_next(2, 500);
+    let other = BuildScript::new();
+    assert_eq!(other.build_and_run(&fake, "other").0, "newest delivery: not known\n");
 }

@@ -1,66 +1,84 @@
-//! The fake, by itself and as other clients see it.
+//! The fake's contract: what it does to workers, webhooks and the history, for any client.
 
-use std::io::Write;
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use handinger::fake::FakeHandinger;
-use handinger::{ErrorKind, RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookToken};
+use handinger::fake::{FakeHandinger, Operation};
+use handinger::{HandingerClient, RequestStatus, Webhook, WebhookExecution, WebhookToken};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use ureq::http::{Request, Response};
 
-const HOOK: &str = "https://example.com/hook";
-/// Longer than any test runs.
-const AN_HOUR: Duration = Duration::from_secs(3600);
-const A_MOMENT: Duration = Duration::from_millis(250);
+pub(crate) const HOOK: &str = "https://example.com/hook";
+const PATH: &str = "/api/workers/wrk_1/webhook";
 
-fn with_worker() -> FakeHandinger {
+pub(crate) fn with_worker() -> FakeHandinger {
     let fake = FakeHandinger::start();
     fake.add_worker("wrk_1");
     fake
 }
 
-fn with_webhook() -> FakeHandinger {
+pub(crate) fn with_webhook() -> FakeHandinger {
     let fake = with_worker();
     fake.client().update_webhook("wrk_1", HOOK).unwrap();
     fake
+}
+
+fn client_with_key(fake: &FakeHandinger, key: &str) -> HandingerClient {
+    HandingerClient::builder(key).base_url(fake.base_url()).build().unwrap()
 }
 
 fn token(webhook: &Webhook) -> &str {
     webhook.token.as_ref().map_or("", WebhookToken::as_str)
 }
 
-/// A request of a client that knows nothing of Handinger, and what comes back.
-fn bare(fake: &FakeHandinger, method: &str, path: &str, body: impl AsRef<[u8]>) -> (u16, Value) {
-    bare_with(fake, method, path, body, &[("Authorization", &format!("Bearer {}", fake.api_key()))]).unwrap()
+/// The headers of a client that does everything right.
+fn headers(fake: &FakeHandinger) -> [(&'static str, String); 2] {
+    [("Authorization", format!("Bearer {}", fake.api_key())), ("Content-Type", "application/json".into())]
 }
 
-fn bare_with(
+/// A request of a client that knows nothing of Handinger, and the response.
+fn send(fake: &FakeHandinger, method: &str, path: &str, body: impl AsRef<[u8]>) -> (u16, Value) {
+    let response = send_with(fake, method, path, body, &headers(fake));
+    (response.status().as_u16(), serde_json::from_str(response.body()).unwrap())
+}
+
+fn send_with(
     fake: &FakeHandinger,
     method: &str,
     path: &str,
     body: impl AsRef<[u8]>,
-    headers: &[(&str, &str)],
-) -> Result<(u16, Value), ureq::Error> {
+    headers: &[(&str, String)],
+) -> Response<String> {
     let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
     let mut request = Request::builder().method(method).uri(format!("{}{path}", fake.base_url()));
     for (name, value) in headers {
-        request = request.header(*name, *value);
+        request = request.header(*name, value);
     }
     let body = body.as_ref();
-    let answer: Response<ureq::Body> = if body.is_empty() {
-        agent.run(request.body(()).unwrap())?
+    let response = if body.is_empty() {
+        agent.run(request.body(()).unwrap())
     } else {
-        agent.run(request.body(body).unwrap())?
+        agent.run(request.body(body).unwrap())
     };
-    let (head, mut body) = answer.into_parts();
-    assert_eq!(head.headers["content-type"], "application/json");
-    Ok((head.status.as_u16(), serde_json::from_str(&body.read_to_string()?).unwrap()))
+    let (head, mut body) = response.unwrap().into_parts();
+    Response::from_parts(head, body.read_to_string().unwrap())
 }
 
-fn refusal(message: &str) -> Value {
+fn error(message: &str) -> Value {
     json!({ "error": { "message": message } })
+}
+
+fn execution(id: &str, created_at: &str) -> WebhookExecution {
+    serde_json::from_value(json!({
+        "id": id, "createdAt": created_at, "durationMs": 212, "requestStatus": "success", "url": HOOK,
+        "workerId": "wrk_1",
+    }))
+    .unwrap()
+}
+
+fn ids(fake: &FakeHandinger) -> Vec<String> {
+    let list = fake.client().list_executions("wrk_1", 1).unwrap();
+    list.into_iter().map(|execution| execution.id).collect()
 }
 
 #[test]
@@ -84,7 +102,7 @@ fn a_token_lives_as_long_as_the_url_does() {
     assert_ne!(renewed.token, moved.token);
     assert_eq!(client.retrieve_webhook("wrk_1").unwrap(), renewed);
 
-    assert_eq!(client.update_webhook("wrk_1", UpdateWebhook::clear()).unwrap(), none);
+    assert_eq!(client.update_webhook("wrk_1", handinger::UpdateWebhook::clear()).unwrap(), none);
     assert_eq!(client.retrieve_webhook("wrk_1").unwrap(), none);
 
     let set_again = client.update_webhook("wrk_1", HOOK).unwrap();
@@ -98,7 +116,7 @@ fn a_token_lives_as_long_as_the_url_does() {
 }
 
 #[test]
-fn a_regenerate_without_a_webhook_is_refused() {
+fn a_regenerate_without_a_webhook_is_rejected() {
     let error = with_worker().client().regenerate_token("wrk_1").unwrap_err();
     assert_eq!((error.status(), error.message()), (Some(400), Some("the worker has no webhook")));
 }
@@ -122,110 +140,272 @@ fn workers_are_kept_apart() {
 #[test]
 fn any_client_can_talk_to_it() {
     let fake = with_worker();
-    let path = "/api/workers/wrk_1/webhook";
-    assert_eq!(bare(&fake, "GET", path, ""), (200, json!({ "url": null, "token": null })));
+    assert_eq!(send(&fake, "GET", PATH, ""), (200, json!({ "url": null, "token": null })));
 
-    let (status, set) = bare(&fake, "PUT", path, json!({ "url": HOOK }).to_string());
+    let (status, set) = send(&fake, "PUT", PATH, json!({ "url": HOOK, "unknown": 1 }).to_string());
     assert_eq!((status, &set["url"]), (200, &json!(HOOK)));
     assert!(set["token"].is_string());
-    assert_eq!(bare(&fake, "GET", path, ""), (200, set.clone()));
+    assert_eq!(send(&fake, "GET", PATH, ""), (200, set.clone()));
 
-    let (status, renewed) = bare(&fake, "POST", "/api/workers/wrk_1/webhook/regenerate-token", "{}");
+    let (status, renewed) = send(&fake, "POST", &format!("{PATH}/regenerate-token"), "{}");
     assert_eq!((status, &renewed["url"]), (200, &json!(HOOK)));
     assert_ne!(renewed["token"], set["token"]);
 
     let id = fake.deliver("wrk_1", None).unwrap().execution.id;
-    let (status, list) = bare(&fake, "GET", "/api/workers/wrk_1/webhook/executions", "");
+    let (status, list) = send(&fake, "GET", &format!("{PATH}/executions"), "");
     assert_eq!(
         (status, &list["page"], &list["pageCount"], &list["totalCount"]),
         (200, &json!(1), &json!(1), &json!(1))
     );
-    let row = &list["logs"][0];
+    let execution = &list["logs"][0];
     assert_eq!(
-        (&row["id"], &row["requestStatus"], &row["responseStatus"]),
+        (&execution["id"], &execution["requestStatus"], &execution["responseStatus"]),
         (&json!(id), &json!("error"), &Value::Null)
     );
 
-    assert_eq!(bare(&fake, "DELETE", path, ""), (200, json!({ "url": null, "token": null })));
+    assert_eq!(send(&fake, "DELETE", PATH, ""), (200, json!({ "url": null, "token": null })));
     assert_eq!(fake.request_count(), 6);
 }
 
+/// Fields and their order as in `api-reference.md`.
 #[test]
-fn headers_and_bodies_that_a_client_may_send_do_not_break_it() {
+fn bodies_are_those_of_the_reference_to_the_byte() {
+    let fake = with_webhook();
+    let webhook = fake.client().retrieve_webhook("wrk_1").unwrap();
+    let response = send_with(&fake, "GET", PATH, "", &headers(&fake));
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(*response.body(), format!(r#"{{"token":"{}","url":"{HOOK}"}}"#, token(&webhook)));
+
+    let complete = serde_json::from_value(json!({
+        "id": "whe_1", "createdAt": "2019-12-27T18:11:19.117Z", "durationMs": 0, "errorMessage": "errorMessage",
+        "requestStatus": "success", "responseStatus": 0, "taskId": "taskId", "taskTitle": "taskTitle", "url": "url",
+        "workerId": "workerId"
+    }));
+    fake.add_execution("wrk_1", complete.unwrap());
+    fake.add_execution("wrk_1", execution("whe_2", "2026-11-23T18:11:00Z"));
+    let response = send_with(&fake, "GET", &format!("{PATH}/executions"), "", &headers(&fake));
+    assert_eq!(
+        *response.body(),
+        concat!(
+            r#"{"logs":[{"id":"whe_2","createdAt":"2026-11-23T18:11:00.000Z","durationMs":212,"errorMessage":null,"#,
+            r#""requestStatus":"success","responseStatus":null,"taskId":null,"taskTitle":null,"#,
+            r#""url":"https://example.com/hook","workerId":"wrk_1"},"#,
+            r#"{"id":"whe_1","createdAt":"2019-12-27T18:11:19.117Z","durationMs":0,"errorMessage":"errorMessage","#,
+            r#""requestStatus":"success","responseStatus":0,"taskId":"taskId","taskTitle":"taskTitle","url":"url","#,
+            r#""workerId":"workerId"}],"page":1,"pageCount":1,"totalCount":2}"#
+        )
+    );
+}
+
+#[test]
+fn times_have_three_digits_of_a_second_in_utc() {
+    let fake = with_webhook();
+    for (given, sent) in [
+        ("2026-11-23T18:11:19.1Z", "2026-11-23T18:11:19.100Z"),
+        ("2026-11-23T18:11:19.12Z", "2026-11-23T18:11:19.120Z"),
+        ("2026-11-23T18:11:19.123999999Z", "2026-11-23T18:11:19.123Z"),
+        ("2026-11-23T00:11:19+02:00", "2026-11-22T22:11:19.000Z"),
+        ("0001-02-03T04:05:06Z", "0001-02-03T04:05:06.000Z"),
+    ] {
+        fake.add_execution("wrk_1", execution("whe_1", given));
+        let (_, list) = send(&fake, "GET", &format!("{PATH}/executions"), "");
+        assert_eq!(list["logs"][0]["createdAt"], sent);
+        fake.remove_execution("wrk_1", "whe_1");
+    }
+}
+
+#[test]
+fn headers_and_bodies_that_a_client_may_send_do_not_upset_it() {
     let fake = with_worker();
-    let key = format!("Bearer {}", fake.api_key());
-    let headers =
-        [("Authorization", &*key), ("X-Twice", "1"), ("X-Twice", "2"), ("Content-Type", "text/plain")];
-    let path = "/api/workers/wrk_1/webhook";
-    let answer = bare_with(&fake, "GET", path, "", &headers).unwrap();
-    assert_eq!(answer, (200, json!({ "url": null, "token": null })));
-    assert_eq!(bare(&fake, "PUT", path, b"{\"url\":\"https://\xff\"}").0, 400);
-    assert_eq!(bare(&fake, "GET", path, ""), (200, json!({ "url": null, "token": null })));
+    let [key, _] = headers(&fake);
+    let twice =
+        [key, ("X-Twice", "1".into()), ("X-Twice", "2".into()), ("Content-Type", "text/plain".into())];
+    assert_eq!(send_with(&fake, "GET", PATH, "", &twice).status(), 200);
+    assert_eq!(send(&fake, "PUT", PATH, b"{\"url\":\"https://\xff\"}").0, 400);
+    assert_eq!(send(&fake, "GET", PATH, ""), (200, json!({ "url": null, "token": null })));
 }
 
 #[test]
 fn without_the_key_everything_is_401() {
     let fake = with_webhook();
     let stranger = crate::support::client(fake.base_url());
-    let error = stranger.retrieve_webhook("wrk_1").unwrap_err();
-    assert_eq!((error.status(), error.message()), (Some(401), Some("invalid API key")));
+    let rejected = stranger.retrieve_webhook("wrk_1").unwrap_err();
+    assert_eq!((rejected.status(), rejected.message()), (Some(401), Some("invalid API key")));
     assert!(stranger.delete_webhook("wrk_1").unwrap_err().is_unauthorized());
     assert!(stranger.retrieve_webhook("wrk_unknown").unwrap_err().is_unauthorized());
 
     let key = fake.api_key();
-    for authorization in ["", key, &format!("Basic {key}"), &format!("Bearer {key}x"), "Bearer "] {
-        let headers = [("Authorization", authorization)];
-        let headers = if authorization.is_empty() { &[][..] } else { &headers };
-        let answer = bare_with(&fake, "GET", "/api/workers/wrk_1/webhook", "", headers).unwrap();
-        assert_eq!(answer, (401, refusal("invalid API key")), "{authorization}");
+    let bearer = format!("Bearer {key}");
+    for authorization in [
+        &[][..],
+        &[key],
+        &[&format!("Basic {key}")],
+        &[&format!("{bearer}x")],
+        &["Bearer "],
+        &[&*bearer, &*bearer],
+    ] {
+        let headers: Vec<_> =
+            authorization.iter().map(|value| ("Authorization", String::from(*value))).collect();
+        let response = send_with(&fake, "GET", PATH, "", &headers);
+        assert_eq!(response.status(), 401, "{authorization:?}");
+        assert_eq!(serde_json::from_str::<Value>(response.body()).unwrap(), error("invalid API key"));
     }
     assert!(fake.client().retrieve_webhook("wrk_1").unwrap().url.is_some(), "a stranger's DELETE was obeyed");
+    for path in ["/", "/__httpmock__/mocks"] {
+        assert_eq!(send_with(&fake, "DELETE", path, "", &[]).status(), 401, "{path}");
+    }
+}
+
+#[test]
+fn the_scheme_of_the_key_may_have_any_case() {
+    let fake = with_worker();
+    for scheme in ["bearer", "BEARER", "Bearer  "] {
+        let headers = [("Authorization", format!("{scheme} {}", fake.api_key()))];
+        assert_eq!(send_with(&fake, "GET", PATH, "", &headers).status(), 200, "{scheme}");
+    }
+}
+
+#[test]
+fn keys_are_added_and_revoked() {
+    let (fake, other) = (with_worker(), FakeHandinger::start());
+    assert_ne!(fake.api_key(), other.api_key());
+    fake.add_api_key("key of the CI");
+    let (first, second) = (fake.client(), client_with_key(&fake, "key of the CI"));
+    assert!(first.update_webhook("wrk_1", HOOK).is_ok());
+    assert_eq!(second.retrieve_webhook("wrk_1").unwrap().url.as_deref(), Some(HOOK));
+
+    assert!(fake.revoke_api_key(fake.api_key()));
+    assert!(!fake.revoke_api_key(fake.api_key()));
+    assert!(first.retrieve_webhook("wrk_1").unwrap_err().is_unauthorized());
+    assert!(second.retrieve_webhook("wrk_1").is_ok());
+
+    fake.add_api_key(fake.api_key());
+    assert!(first.retrieve_webhook("wrk_1").is_ok());
+    assert!(client_with_key(&fake, other.api_key()).retrieve_webhook("wrk_1").unwrap_err().is_unauthorized());
+}
+
+#[test]
+fn workers_of_somebody_else_are_403_for_every_call() {
+    let fake = with_webhook();
+    fake.add_foreign_worker("wrk_foreign");
+    fake.add_foreign_worker("wrk_1");
+    fake.add_worker("wrk_foreign");
+    for worker in ["wrk_foreign", "wrk_1"] {
+        let client = fake.client();
+        assert!(client.retrieve_webhook(worker).unwrap_err().is_forbidden());
+        assert!(client.update_webhook(worker, "https://example.com/mine").unwrap_err().is_forbidden());
+        assert!(client.delete_webhook(worker).unwrap_err().is_forbidden());
+        assert!(client.regenerate_token(worker).unwrap_err().is_forbidden());
+        assert!(client.list_executions(worker, 1).unwrap_err().is_forbidden());
+    }
+    assert_eq!(fake.deliver("wrk_1", 200).unwrap().url, HOOK, "a rejected request was applied");
 }
 
 #[test]
 fn what_is_not_there_is_404_and_what_cannot_be_done_405() {
     let fake = with_worker();
-    let unknown = (404, refusal("worker not found"));
+    let unknown = (404, error("worker not found"));
     for (method, end) in
         [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/regenerate-token"), ("GET", "/executions")]
     {
         let path = format!("/api/workers/wrk_2/webhook{end}");
-        assert_eq!(bare(&fake, method, &path, if method == "PUT" { "{}" } else { "" }), unknown, "{path}");
+        assert_eq!(send(&fake, method, &path, if method == "PUT" { "{}" } else { "" }), unknown, "{path}");
     }
     for path in ["/", "/api/workers/wrk_1", "/api/workers/wrk_1/webhooks", "/v1/api/workers/wrk_1/webhook"] {
-        assert_eq!(bare(&fake, "GET", path, ""), (404, refusal("no such path")), "{path}");
+        assert_eq!(send(&fake, "GET", path, ""), (404, error("no such path")), "{path}");
     }
-    for path in [
-        "/api/workers/wrk_1/webhook/",
-        "/api/workers/wrk_1/webhook/x",
-        "/api/workers/wrk_1/webhook/executions/1",
+    for end in ["/", "/x", "/executions/1", "/executions/", "%2Fexecutions"] {
+        assert_eq!(send(&fake, "GET", &format!("{PATH}{end}"), ""), (404, error("no such path")), "{end}");
+    }
+    for (method, end, allowed) in [
+        ("POST", "", "GET, HEAD, PUT, DELETE, OPTIONS"),
+        ("PATCH", "", "GET, HEAD, PUT, DELETE, OPTIONS"),
+        ("GET", "/regenerate-token", "POST, OPTIONS"),
+        ("DELETE", "/executions", "GET, HEAD, OPTIONS"),
     ] {
-        assert_eq!(bare(&fake, "GET", path, ""), (404, refusal("no such path")), "{path}");
-    }
-    for (method, end) in [("POST", ""), ("GET", "/regenerate-token"), ("DELETE", "/executions")] {
-        let path = format!("/api/workers/wrk_1/webhook{end}");
-        assert_eq!(bare(&fake, method, &path, ""), (405, refusal("method not allowed")), "{method} {path}");
+        let response = send_with(&fake, method, &format!("{PATH}{end}"), "", &headers(&fake));
+        assert_eq!(response.status(), 405, "{method} {end}");
+        assert_eq!(response.headers()["allow"], allowed);
+        assert_eq!(serde_json::from_str::<Value>(response.body()).unwrap(), error("method not allowed"));
     }
 }
 
 #[test]
-fn an_update_that_makes_no_sense_is_refused_and_changes_nothing() {
+fn paths_are_decoded_strictly() {
+    let fake = with_worker();
+    fake.add_worker("\u{fffd}");
+    for path in
+        ["/api/workers/%77rk_1/webhook", "/api/workers/wrk_1/%77ebhook", "/api/workers/%EF%BF%BD/webhook"]
+    {
+        assert_eq!(send(&fake, "GET", path, "").0, 200, "{path}");
+    }
+    for worker in ["%FF", "%", "%7", "%zz", "%+1", "wrk_1%"] {
+        let path = format!("/api/workers/{worker}/webhook");
+        assert_eq!(send(&fake, "GET", &path, ""), (400, error("malformed percent-encoding")), "{path}");
+    }
+    assert!(fake.requests().iter().any(|request| request.path == "/api/workers/%FF/webhook"));
+}
+
+#[test]
+fn an_update_that_makes_no_sense_is_rejected_and_changes_nothing() {
     let fake = with_webhook();
     let before = fake.client().retrieve_webhook("wrk_1").unwrap();
-    let error = fake.client().update_webhook("wrk_1", "http://example.com/hook").unwrap_err();
-    assert!(error.is_bad_request());
-    assert_eq!(error.message(), Some("url must be an https URL"));
+    let rejected = fake.client().update_webhook("wrk_1", "http://example.com/hook").unwrap_err();
+    assert!(rejected.is_bad_request());
+    assert_eq!(rejected.message(), Some("url must be an https URL"));
 
-    let path = "/api/workers/wrk_1/webhook";
-    for url in ["", "example.com", "http://example.com", "ftp://example.com", "ahttps://example.com"] {
-        let answer = bare(&fake, "PUT", path, json!({ "url": url }).to_string());
-        assert_eq!(answer, (400, refusal("url must be an https URL")), "{url}");
+    for url in [
+        "",
+        "example.com",
+        "http://example.com",
+        "ftp://example.com",
+        "ahttps://example.com",
+        "https:example.com",
+        "https://",
+        "https:// ",
+        "https:///path",
+        "https://:443",
+        "https://user@",
+        "https://example.com/a b",
+        " https://example.com",
+        "https://example.com\n",
+    ] {
+        let response = send(&fake, "PUT", PATH, json!({ "url": url }).to_string());
+        assert_eq!(response, (400, error("url must be an https URL")), "{url:?}");
     }
-    for body in ["{}", "null", "[]", r#"{"url":1}"#, "https://example.com", r#"{"url":null"#] {
-        let answer = bare(&fake, "PUT", path, body);
-        assert_eq!(answer, (400, refusal("the body must be an object with a url")), "{body}");
+    for body in [
+        "",
+        "{}",
+        "null",
+        "[]",
+        r#"["https://example.com"]"#,
+        r#"{"url":1}"#,
+        r#"{"url":{}}"#,
+        "https://example.com",
+        r#"{"url":null"#,
+        r#"{"url":null} x"#,
+    ] {
+        let response = send(&fake, "PUT", PATH, body);
+        assert_eq!(response, (400, error("the body must be an object with a url")), "{body}");
     }
+    let [key, _] = headers(&fake);
+    let update = json!({ "url": "https://example.com/new" }).to_string();
+    for media_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
+        let headers = [key.clone(), ("Content-Type", media_type.into())];
+        assert_eq!(send_with(&fake, "PUT", PATH, &update, &headers).status(), 415, "{media_type}");
+    }
+    assert_eq!(send_with(&fake, "PUT", PATH, &update, std::slice::from_ref(&key)).status(), 415);
     assert_eq!(fake.client().retrieve_webhook("wrk_1").unwrap(), before);
+
+    for (media_type, url) in [
+        ("application/json; charset=utf-8", "https://user:password@example.com:8443/a?b#c"),
+        ("Application/JSON", "HTTPS://[::1]/ü"),
+    ] {
+        let headers = [key.clone(), ("Content-Type", media_type.into())];
+        let body = json!({ "url": url }).to_string();
+        assert_eq!(send_with(&fake, "PUT", PATH, body, &headers).status(), 200, "{media_type}");
+        assert_eq!(fake.client().retrieve_webhook("wrk_1").unwrap().url.as_deref(), Some(url));
+    }
 }
 
 #[test]
@@ -239,7 +419,7 @@ fn the_history_has_fifty_a_page_the_newest_first() {
     {
         let list = client.list_executions("wrk_1", page).unwrap();
         assert_eq!((list.page, list.page_count, list.total_count), (page, 3, 120));
-        assert!(list.iter().map(|row| &row.id).eq(expected), "page {page}: {list:?}");
+        assert!(list.iter().map(|execution| &execution.id).eq(expected), "page {page}: {list:?}");
     }
 }
 
@@ -264,35 +444,32 @@ fn exactly_fifty_are_one_page() {
 fn a_page_is_a_number_from_one_up() {
     let fake = with_webhook();
     fake.deliver("wrk_1", 200);
-    let path = "/api/workers/wrk_1/webhook/executions";
-    for page in ["0", "-1", "", "x", "1.0", "1e3", "18446744073709551616", "%31"] {
-        let answer = bare(&fake, "GET", &format!("{path}?page={page}"), "");
-        assert_eq!(answer, (400, refusal("page must be a number from 1 up")), "{page}");
+    let path = format!("{PATH}/executions");
+    for page in ["0", "00", "-1", "+1", "", "x", "1.0", "1e3", "%2B1"] {
+        let response = send(&fake, "GET", &format!("{path}?page={page}"), "");
+        assert_eq!(response, (400, error("page must be a number from 1 up")), "{page}");
     }
-    for (query, page, rows) in [("", 1, 1), ("?page=1", 1, 1), ("?x=9&page=2&y", 2, 0), ("?pages=9", 1, 1)] {
-        let (status, list) = bare(&fake, "GET", &format!("{path}{query}"), "");
+    assert_eq!(send(&fake, "GET", &format!("{path}?page=%FF"), "").0, 400);
+    for (query, page, executions) in
+        [("", 1, 1), ("?page=1", 1, 1), ("?page=%31", 1, 1), ("?x=9&page=2&y", 2, 0), ("?pages=9", 1, 1)]
+    {
+        let (status, list) = send(&fake, "GET", &format!("{path}{query}"), "");
         assert_eq!((status, &list["page"]), (200, &json!(page)), "{query}");
-        assert_eq!(list["logs"].as_array().unwrap().len(), rows, "{query}");
+        assert_eq!(list["logs"].as_array().unwrap().len(), executions, "{query}");
     }
-}
-
-fn execution(id: &str, second: u32) -> WebhookExecution {
-    serde_json::from_value(json!({
-        "id": id, "createdAt": format!("2026-11-23T18:11:{second:02}Z"), "durationMs": 212, "requestStatus": "success",
-        "url": HOOK, "workerId": "wrk_1",
-    }))
-    .unwrap()
+    // 2⁶⁴ - 1, 2⁶⁴, and more.
+    for page in ["18446744073709551615", "18446744073709551616", "99999999999999999999999999999"] {
+        let (status, list) = send(&fake, "GET", &format!("{path}?page={page}"), "");
+        assert_eq!((status, &list["page"], &list["logs"]), (200, &json!(u64::MAX), &json!([])), "{page}");
+    }
 }
 
 #[test]
 fn executions_stand_where_their_time_puts_them() {
     let fake = FakeHandinger::start();
     for (id, second) in [("b", 20), ("d", 40), ("a", 10), ("c", 30), ("c2", 30), ("e", 50)] {
-        fake.add_execution("wrk_1", execution(id, second));
+        fake.add_execution("wrk_1", execution(id, &format!("2026-11-23T18:11:{second}Z")));
     }
-    let ids = |fake: &FakeHandinger| -> Vec<_> {
-        fake.client().list_executions("wrk_1", 1).unwrap().into_iter().map(|row| row.id).collect()
-    };
     // Of two with the same time, the one that came later counts as the newer.
     assert_eq!(ids(&fake), ["e", "d", "c2", "c", "b", "a"]);
 
@@ -311,146 +488,88 @@ fn a_delivery_carries_what_the_webhook_says_and_is_in_the_history() {
     let webhook = client.update_webhook("wrk_1", HOOK).unwrap();
 
     let before = OffsetDateTime::now_utc() - Duration::from_millis(1);
-    for (answer, status, response_status, message) in [
-        (Some(200), RequestStatus::Success, Some(200), None),
-        (Some(299), RequestStatus::Success, Some(299), None),
-        (Some(199), RequestStatus::Error, Some(199), Some("the endpoint answered 199")),
-        (Some(301), RequestStatus::Error, Some(301), Some("the endpoint answered 301")),
-        (Some(503), RequestStatus::Error, Some(503), Some("the endpoint answered 503")),
-        (None, RequestStatus::Error, None, Some("the endpoint could not be reached")),
+    for (response, status, message) in [
+        (Some(200), RequestStatus::Success, None),
+        (Some(299), RequestStatus::Success, None),
+        (Some(199), RequestStatus::Error, Some("the endpoint responded with 199")),
+        (Some(301), RequestStatus::Error, Some("the endpoint responded with 301")),
+        (Some(503), RequestStatus::Error, Some("the endpoint responded with 503")),
+        (None, RequestStatus::Error, Some("the endpoint could not be reached")),
     ] {
-        let delivery = fake.deliver("wrk_1", answer).unwrap();
+        let delivery = fake.deliver("wrk_1", response).unwrap();
         assert_eq!(delivery.url, HOOK);
         assert_eq!(Some(&delivery.token), webhook.token.as_ref());
-        let row = &delivery.execution;
-        assert_eq!((&row.request_status, row.response_status), (&status, response_status));
-        assert_eq!(row.error_message.as_deref(), message);
-        assert_eq!((&*row.url, &*row.worker_id), (HOOK, "wrk_1"));
-        assert!(row.created_at > before && row.created_at <= OffsetDateTime::now_utc(), "{row:?}");
-        assert_eq!(row.created_at.nanosecond() % 1_000_000, 0, "the service's clock counts milliseconds");
+        let execution = &delivery.execution;
+        assert_eq!((&execution.request_status, execution.response_status), (&status, response));
+        assert_eq!(execution.error_message.as_deref(), message);
+        assert_eq!((&*execution.url, &*execution.worker_id), (HOOK, "wrk_1"));
+        assert!(execution.created_at > before && execution.created_at <= OffsetDateTime::now_utc());
         // What comes over the wire is the same, to the last digit of the time.
-        assert_eq!(client.list_executions("wrk_1", 1).unwrap().logs.first(), Some(row));
+        assert_eq!(client.list_executions("wrk_1", 1).unwrap().logs.first(), Some(execution));
     }
-
-    let edited = fake.deliver_with("wrk_1", |row| row.task_title = Some("Weekly report".into())).unwrap();
-    assert_eq!(edited.execution.task_title.as_deref(), Some("Weekly report"));
-    assert_eq!(client.list_executions("wrk_1", 1).unwrap().logs.first(), Some(&edited.execution));
 
     client.delete_webhook("wrk_1").unwrap();
     assert_eq!(fake.deliver("wrk_1", 200), None);
+    let list = client.list_executions("wrk_1", 1).unwrap();
+    assert_eq!(list.total_count, 6, "the history outlives the webhook");
+}
+
+#[test]
+fn a_delivery_can_be_at_any_time() {
+    let fake = with_webhook();
+    let now = OffsetDateTime::now_utc();
+    let hours_ago = |hours: u64| now - Duration::from_secs(hours * 3600);
+    let deliver = |hours, status| fake.deliver_at("wrk_1", hours_ago(hours), status).unwrap().execution;
+    let (two, three, one) = (deliver(2, Some(200)), deliver(3, None), deliver(1, Some(503)));
+    assert!((one.created_at - hours_ago(1)).abs() < Duration::from_millis(1));
+    assert_eq!((two.is_success(), three.is_success(), one.is_success()), (true, false, false));
+    assert_eq!(fake.client().list_executions("wrk_1", 1).unwrap().logs, [one, two, three]);
+}
+
+#[test]
+fn the_statuses_of_an_edited_delivery_agree() {
+    let fake = with_webhook();
+    let deliver = |edit: fn(&mut WebhookExecution)| {
+        let WebhookExecution { request_status, response_status, error_message, .. } =
+            fake.deliver_with("wrk_1", edit).unwrap().execution;
+        (request_status.to_string(), response_status, error_message)
+    };
+    let no_response = Some("the endpoint could not be reached".into());
+    assert_eq!(deliver(|_| {}), ("success".into(), Some(200), None));
     assert_eq!(
-        client.list_executions("wrk_1", 1).unwrap().total_count,
-        7,
-        "the history outlives the webhook"
+        deliver(|execution| execution.response_status = Some(500)),
+        ("error".into(), Some(500), Some("the endpoint responded with 500".into()))
+    );
+    assert_eq!(
+        deliver(|execution| execution.request_status = RequestStatus::Error),
+        ("error".into(), None, no_response.clone())
+    );
+    assert_eq!(deliver(|execution| execution.response_status = None), ("error".into(), None, no_response));
+    assert_eq!(
+        deliver(|execution| {
+            execution.response_status = Some(504);
+            execution.error_message = Some("too late".into());
+        }),
+        ("error".into(), Some(504), Some("too late".into()))
+    );
+    assert_eq!(
+        deliver(|execution| execution.request_status = "throttled".into()),
+        ("throttled".into(), Some(200), None)
     );
 }
 
 #[test]
-fn the_next_answers_fail_as_told_and_nothing_is_done() {
-    let fake = with_worker();
-    fake.fail_next(2, 503);
-    fake.fail_next(1, 403);
-    fake.fail_next(0, 500);
-    let client = fake.client().with_max_retries(0);
-    for status in [503, 503, 403] {
-        let error = client.update_webhook("wrk_1", HOOK).unwrap_err();
-        assert_eq!(error.status(), Some(status));
-    }
-    assert_eq!(client.retrieve_webhook("wrk_1").unwrap().url, None);
-
-    fake.fail_next(1, 429);
-    let answer = bare(&fake, "PUT", "/api/workers/wrk_1/webhook", "{}");
-    assert_eq!(answer, (429, refusal("Too Many Requests")));
-    fake.fail_next(1, 599);
-    assert_eq!(bare(&fake, "GET", "/", ""), (599, refusal("failed as asked")));
-    assert_eq!(fake.request_count(), 6);
-}
-
-#[test]
-fn the_next_answers_are_cut_after_everything_is_done() {
+fn the_closure_of_a_delivery_may_call_the_fake() {
     let fake = with_webhook();
-    let client = fake.client().with_max_retries(0);
-    let before = client.retrieve_webhook("wrk_1").unwrap();
-    fake.cut_next(2);
-    for _ in 0..2 {
-        let error = client.regenerate_token("wrk_1").unwrap_err();
-        assert_eq!((error.kind(), error.status()), (ErrorKind::Transport, None));
-        assert!(error.may_have_been_applied());
-    }
-    let after = client.retrieve_webhook("wrk_1").unwrap();
-    assert_ne!(after.token, before.token);
-
-    fake.cut_next(1);
-    let key = format!("Bearer {}", fake.api_key());
-    let path = "/api/workers/wrk_1/webhook";
-    bare_with(&fake, "DELETE", path, "", &[("Authorization", &key)]).unwrap_err();
-    assert_eq!(bare(&fake, "GET", path, ""), (200, json!({ "url": null, "token": null })));
-    assert_eq!(fake.request_count(), 7);
-}
-
-#[test]
-fn the_next_requests_are_held_back_before_anything_is_done() {
-    let fake = with_worker();
-    fake.delay_next(2, AN_HOUR);
-    fake.delay_next(0, AN_HOUR);
-    let hurried = fake.client().with_max_retries(0).with_timeout(A_MOMENT);
-    for _ in 0..2 {
-        assert!(hurried.update_webhook("wrk_1", HOOK).unwrap_err().is_timeout());
-    }
-    assert_eq!(fake.client().retrieve_webhook("wrk_1").unwrap().url, None);
-    assert_eq!(fake.request_count(), 1);
-}
-
-#[test]
-fn a_request_that_is_held_back_does_not_hold_back_others() {
-    let fake = with_worker();
-    fake.delay_next(1, AN_HOUR);
-    let mut held = TcpStream::connect(fake.base_url().trim_start_matches("http://")).unwrap();
-    held.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    // Should the first of these come before the one above, it is held back in its place.
-    let hurried = fake.client().with_max_retries(0).with_timeout(A_MOMENT);
-    assert!((0..10).any(|_| hurried.retrieve_webhook("wrk_1").is_ok()));
-}
-
-#[test]
-fn an_answer_that_is_late_comes_all_the_same() {
-    let fake = with_worker();
-    fake.delay_next(1, Duration::from_millis(100));
-    let start = Instant::now();
-    let webhook = fake.client().update_webhook("wrk_1", HOOK).unwrap();
-    assert!(start.elapsed() >= Duration::from_millis(100));
-    assert_eq!(webhook.url.as_deref(), Some(HOOK));
-}
-
-#[test]
-fn each_delay_is_that_of_its_own_call() {
-    let fake = with_worker();
-    let client = fake.client();
-    let takes_at_least = |least: u64| {
-        let start = Instant::now();
-        client.retrieve_webhook("wrk_1").unwrap();
-        assert!(start.elapsed() >= Duration::from_millis(least), "{:?}", start.elapsed());
-    };
-    for millis in [1, 100, 50] {
-        fake.delay_next(1, Duration::from_millis(millis));
-    }
-    takes_at_least(1);
-    takes_at_least(100);
-    takes_at_least(50);
-    fake.delay_next(1, Duration::from_millis(100));
-    takes_at_least(100);
-}
-
-#[test]
-fn a_late_answer_can_also_fail_or_be_cut() {
-    let fake = with_worker();
-    let client = fake.client().with_max_retries(0);
-    fake.delay_next(2, Duration::from_millis(1));
-    fake.fail_next(1, 500);
-    assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_server_error());
-    fake.cut_next(1);
-    assert_eq!(client.retrieve_webhook("wrk_1").unwrap_err().kind(), ErrorKind::Transport);
-    assert!(client.retrieve_webhook("wrk_1").is_ok());
+    let outer = fake.deliver_with("wrk_1", |execution| {
+        let inner = fake.deliver("wrk_1", 200).unwrap().execution;
+        fake.client().regenerate_token("wrk_1").unwrap();
+        execution.created_at = inner.created_at + Duration::from_secs(1);
+        execution.task_title = Some(format!("after {}", inner.id));
+    });
+    let list = fake.client().list_executions("wrk_1", 1).unwrap();
+    assert_eq!((list.total_count, &list.logs[0]), (2, &outer.unwrap().execution));
+    assert_eq!(list.logs[0].task_title, Some(format!("after {}", list.logs[1].id)));
 }
 
 #[test]
@@ -460,16 +579,10 @@ fn each_fake_is_a_world_of_its_own() {
     one.fail_next(1, 500);
     assert!(other.client().retrieve_webhook("wrk_1").unwrap_err().is_not_found());
     assert_eq!((one.request_count(), other.request_count()), (1, 1));
-
-    drop(one);
-    // httpmock keeps its servers for later use: nothing of the dropped fake may be left.
-    let fresh = FakeHandinger::start();
-    assert!(fresh.client().retrieve_webhook("wrk_1").unwrap_err().is_not_found());
-    assert_eq!(fresh.request_count(), 1);
 }
 
 #[test]
-fn its_client_tries_again_without_waiting() {
+fn its_client_retries_without_waiting() {
     let fake = with_worker();
     fake.fail_next(2, 503);
     assert!(fake.client().retrieve_webhook("wrk_1").is_ok());
@@ -477,10 +590,49 @@ fn its_client_tries_again_without_waiting() {
 }
 
 #[test]
-fn debug_shows_where_it_is_and_no_token() {
+fn requests_are_recorded_as_they_were_sent() {
+    let fake = with_worker();
+    let client = fake.client();
+    client.update_webhook("wrk_1", HOOK).unwrap();
+    client.list_executions("wrk_1", 7).unwrap();
+    let _ = client.retrieve_webhook("a b/c");
+    send(&fake, "PUT", "/elsewhere?", b"\xff");
+
+    let requests = fake.requests();
+    let seen: Vec<_> = requests
+        .iter()
+        .map(|request| (&*request.method, &*request.path, request.query.as_deref(), request.operation()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("PUT", PATH, None, Some(Operation::UpdateWebhook)),
+            ("GET", &*format!("{PATH}/executions"), Some("page=7"), Some(Operation::ListExecutions)),
+            ("GET", "/api/workers/a%20b%2Fc/webhook", None, Some(Operation::RetrieveWebhook)),
+            ("PUT", "/elsewhere", Some(""), None),
+        ]
+    );
+    assert_eq!(requests[0].body, br#"{"url":"https://example.com/hook"}"#);
+    assert_eq!(requests[2].worker_id().as_deref(), Some("a b/c"));
+    assert_eq!((requests[3].worker_id(), &*requests[3].body_text()), (None, "\u{fffd}"));
+    assert_eq!(requests[1].header("ACCEPT"), Some("application/json"));
+    assert_eq!(requests[1].header("authorization"), Some(&*format!("Bearer {}", fake.api_key())));
+    assert_eq!(requests[1].header("x-none"), None);
+    assert_eq!(fake.requests_of(Operation::UpdateWebhook), requests[..1]);
+    assert_eq!(fake.request_count(), 4);
+}
+
+#[test]
+fn debug_shows_no_secret() {
     let fake = with_webhook();
     let delivery = fake.deliver("wrk_1", 200).unwrap();
     assert_eq!(format!("{fake:?}"), format!("FakeHandinger {{ base_url: {:?}, .. }}", fake.base_url()));
     let shown = format!("{delivery:?}");
     assert!(!shown.contains(delivery.token.as_str()), "{shown}");
+
+    let shown = format!("{:?}", fake.requests());
+    assert!(!shown.contains(fake.api_key()), "{shown}");
+    for part in ["PUT", PATH, "[redacted]", "application/json", "example.com"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
 }

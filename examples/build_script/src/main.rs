@@ -1,4 +1,4 @@
-//! Prints what `build.rs` learned.
+//! Prints what `build.rs` asked for.
 
 include!(concat!(env!("OUT_DIR"), "/handinger.rs"));
 

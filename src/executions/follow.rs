@@ -1,0 +1,383 @@
+//! The iterator that waits for new executions. What is new is the [`cursor`](super::cursor)'s matter.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::client::HandingerClient;
+use crate::error::{Error, ErrorKind};
+use crate::types::WebhookExecution;
+
+use super::cursor::{Cursor, Found, LIMITS, Limits, Round, Start, Terms, millis};
+use super::{End, Executions, Read, incomplete};
+
+const INTERVAL: Duration = Duration::from_secs(10);
+const OVERLAP: Duration = Duration::from_secs(600);
+/// The longest wait that a server can ask for after an error.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+const NONE_LEFT: &str = "executions may be missing: none of those yielded before is left";
+const TOO_LONG: &str = "executions may be missing: too many are new";
+const SHORTENED: &str =
+    "executions may be missing if they are written late: too many are as recent as the overlap";
+
+/// New executions of a worker as they come; returned by [`follow`](HandingerClient::follow).
+///
+/// - `next()` waits for the next new execution. It makes a round of requests, and while there is nothing new, another
+///   one every [`interval`](Self::interval). Each round yields what it finds, the oldest first.
+/// - Each execution is yielded once. One that is written late, behind newer ones, is yielded if it is at most
+///   [`overlap`](Self::overlap) older than the newest.
+/// - An error is an item, and the following `next()` goes on with another round. Only after an error of kind
+///   [`InvalidInput`](ErrorKind::InvalidInput), which no waiting mends, the iterator ends.
+/// - Where executions may have been missed, an item says so: an error of kind [`Incomplete`](ErrorKind::Incomplete),
+///   once, ahead of the executions after the gap. That is so when none of the executions yielded before is left, as
+///   after a long break the service may have removed later ones, too; when a round could not read the history completely,
+///   or more than 2,000 pages of it; or when the last `overlap` has more than 5,000 executions, and so is cut short.
+///
+/// A round requests the first page, and further ones until it meets an execution older than `overlap`: at most three
+/// requests for each page, and 200. It holds up to 5,000 executions; if there are more, the next round follows at once.
+/// An execution that is removed before a round has read it is not yielded.
+///
+/// # Across runs
+///
+/// [`cursor`](Self::cursor) returns what has been yielded so far, to be saved, and
+/// [`starting_from`](Self::starting_from) goes on from there. A program that saves it after it is done with an
+/// execution, and is killed anywhere, misses nothing, and at its next run gets at most the one execution again that it
+/// was at. That is *at least once*. It is *exactly once* when the cursor is saved together with what the program does, as
+/// in one transaction of a database, or when doing it twice does no harm, as with a table whose key is the execution's
+/// id. Save it after an error, too: then a gap is not reported again.
+///
+/// ```
+/// # let fake = handinger::fake::FakeHandinger::start();
+/// # fake.add_worker("wrk_1");
+/// # let client = fake.client();
+/// # client.update_webhook("wrk_1", "https://example.com/hook")?;
+/// # let file = std::env::temp_dir().join(format!("handinger-{}.cursor", std::process::id()));
+/// # for run in 0..2 {
+/// use std::fs;
+///
+/// let saved = fs::read_to_string(&file).ok().map(|line| line.parse()).transpose()?;
+/// let mut deliveries = client.follow("wrk_1").starting_from(saved);
+/// # let mut count = 0;
+/// # if run == 0 { deliveries.poll()?; fake.deliver("wrk_1", 200); fake.deliver("wrk_1", 200); }
+/// # else { fake.deliver("wrk_1", 503); fake.deliver("wrk_1", 200); }
+/// while let Some(delivery) = deliveries.next() {
+///     match delivery {
+///         Ok(delivery) => println!("{} {}", delivery.created_at, delivery.request_status),
+///         Err(error) => eprintln!("{error}"),
+///     }
+///     fs::write(&file, deliveries.cursor().to_string())?; // better: to another file, which is then renamed
+/// #   count += 1;
+/// #   if count == 2 { break; }
+/// }
+/// # }
+/// # let cursor = fs::read_to_string(&file)?.parse::<handinger::Cursor>()?;
+/// # fs::remove_file(&file)?;
+/// # assert!(client.follow("wrk_1").starting_from(cursor).poll()?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "iterators are lazy: nothing is requested before `next` is called"]
+pub struct Follow {
+    client: HandingerClient,
+    worker_id: String,
+    interval: Duration,
+    overlap: Duration,
+    limits: Limits,
+    cursor: Cursor,
+    /// What the last round found and has not been yielded.
+    found: Found,
+    /// What comes before the executions found.
+    gap: Option<Error>,
+    /// Whether it was reported that the next execution shortens the overlap.
+    has_warned: bool,
+    /// How long to wait before the next round.
+    wait: Option<Duration>,
+    is_over: bool,
+}
+
+impl Follow {
+    pub(super) fn new(client: HandingerClient, worker_id: &str) -> Self {
+        Self {
+            client,
+            worker_id: worker_id.to_owned(),
+            interval: INTERVAL,
+            overlap: OVERLAP,
+            limits: LIMITS,
+            cursor: Cursor::new(worker_id),
+            found: Found::default(),
+            gap: None,
+            has_warned: false,
+            wait: None,
+            is_over: false,
+        }
+    }
+
+    /// Sets how long `next()` waits between two rounds. Default: 10 s.
+    ///
+    /// After an error whose [`retry_after`](Error::retry_after) is longer, it waits as long as that, up to an hour. The
+    /// wait goes through [`sleep_with`](crate::HandingerClientBuilder::sleep_with).
+    ///
+    /// ```
+    /// # let client = handinger::HandingerClient::new("key")?;
+    /// let deliveries = client.follow("wrk_1").interval(std::time::Duration::from_secs(60));
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Sets how much older than the newest an execution may be that is written late and still yielded. Default: 10 min.
+    ///
+    /// Each round reads that much again, and the cursor has an id for each execution in it.
+    ///
+    /// ```
+    /// # let client = handinger::HandingerClient::new("key")?;
+    /// let deliveries = client.follow("wrk_1").overlap(std::time::Duration::from_secs(3600));
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn overlap(mut self, overlap: Duration) -> Self {
+        self.overlap = overlap;
+        self
+    }
+
+    /// Starts from where another run ended. `None`, the default, starts from now: from the executions that are there at
+    /// the first round.
+    ///
+    /// With the cursor of another worker, the first item is an error of kind [`InvalidInput`](ErrorKind::InvalidInput),
+    /// and nothing is requested.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// # client.update_webhook("wrk_1", "https://example.com/hook")?;
+    /// let mut deliveries = client.follow("wrk_1");
+    /// deliveries.poll()?;
+    /// let cursor = deliveries.cursor();
+    /// # fake.deliver("wrk_1", 200);
+    ///
+    /// let mut deliveries = client.follow("wrk_1").starting_from(cursor);
+    /// assert_eq!(deliveries.poll()?.len(), 1);
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn starting_from(self, cursor: impl Into<Option<Cursor>>) -> Self {
+        let cursor = cursor.into().unwrap_or_else(|| Cursor::new(&self.worker_id));
+        let Self { client, worker_id, interval, overlap, limits, .. } = self;
+        Self { interval, overlap, limits, cursor, ..Self::new(client, &worker_id) }
+    }
+
+    /// Returns what has been yielded so far, to [go on from](Self::starting_from) in another run.
+    ///
+    /// Before the first round it covers nothing: a run that starts from it starts from its own now.
+    ///
+    /// ```
+    /// # let client = handinger::HandingerClient::new("key")?;
+    /// let deliveries = client.follow("wrk_1");
+    /// println!("{}", deliveries.cursor());
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.cursor.clone()
+    }
+
+    /// Makes one round without waiting, and returns what is new, the oldest first: for a program that runs from time to
+    /// time. What `next()` has left of its last round is returned without a request.
+    ///
+    /// Returns at most 5,000 executions; if there are more, the next call returns them. The first call that does not
+    /// start from a cursor returns none, since it finds out what there is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`list_executions`](HandingerClient::list_executions). The next call makes another round. After an error
+    /// of kind [`Incomplete`](ErrorKind::Incomplete), it returns what was found after the gap. An error of kind
+    /// [`InvalidInput`](ErrorKind::InvalidInput) is returned for a cursor of another worker.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// # client.update_webhook("wrk_1", "https://example.com/hook")?;
+    /// use handinger::ErrorKind;
+    ///
+    /// let mut deliveries = client.follow("wrk_1");
+    /// # deliveries.poll()?;
+    /// # for _ in 0..3 { fake.deliver("wrk_1", 200); }
+    /// let new = match deliveries.poll() {
+    ///     Err(error) if error.kind() == ErrorKind::Incomplete => {
+    ///         eprintln!("{error}");
+    ///         deliveries.poll()?
+    ///     }
+    ///     other => other?,
+    /// };
+    /// assert_eq!(new.len(), 3);
+    /// # Ok::<(), handinger::Error>(())
+    /// ```
+    pub fn poll(&mut self) -> Result<Vec<WebhookExecution>, Error> {
+        self.poll_with(&mut HandingerClient::list_executions)
+    }
+
+    /// `poll()`, with what makes a request handed in: tests of the rules are the server themselves.
+    fn poll_with(&mut self, read: &mut dyn Read) -> Result<Vec<WebhookExecution>, Error> {
+        if self.gap.is_none() && self.found.is_empty() {
+            self.round(read)?;
+        }
+        let mut new = Vec::new();
+        while let Some(item) = self.take_next() {
+            match item {
+                Ok(execution) => new.push(execution),
+                Err(error) if new.is_empty() => return Err(error),
+                Err(error) => {
+                    self.gap = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    /// `next()`, in the same way.
+    fn next_with(&mut self, read: &mut dyn Read) -> Option<Result<WebhookExecution, Error>> {
+        loop {
+            if let Some(item) = self.take_next() {
+                return Some(item);
+            }
+            if self.is_over {
+                return None;
+            }
+            if let Some(wait) = self.wait.take() {
+                self.client.sleep(wait);
+            }
+            if let Err(error) = self.round(read) {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// Returns the next of what the last round found.
+    fn take_next(&mut self) -> Option<Result<WebhookExecution, Error>> {
+        if let Some(gap) = self.gap.take() {
+            return Some(Err(gap));
+        }
+        // A walk can yield an execution twice after thousands of deliveries at once.
+        while self.found.oldest().is_some_and(|execution| self.cursor.covers(execution)) {
+            self.found.take_oldest();
+        }
+        let terms = self.terms();
+        let execution = self.found.oldest()?;
+        if !self.has_warned && self.cursor.would_shorten(execution, &terms) {
+            self.has_warned = true;
+            return Some(Err(self.incomplete(SHORTENED)));
+        }
+        self.has_warned = false;
+        self.cursor.cover(execution, &terms);
+        self.found.take_oldest().map(Ok)
+    }
+
+    fn round(&mut self, read: &mut dyn Read) -> Result<(), Error> {
+        let gap = self.find(read).inspect_err(|error| {
+            let wait = error.retry_after().unwrap_or_default().min(LONGEST_WAIT);
+            self.wait = Some(wait.max(self.interval));
+            self.is_over = error.kind() == ErrorKind::InvalidInput;
+        })?;
+        let is_new = self.cursor.note_gap(gap.is_some());
+        self.gap = gap.filter(|_| is_new);
+        Ok(())
+    }
+
+    /// Returns a gap, if there is one.
+    fn find(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
+        if self.cursor.worker_id() != self.worker_id {
+            let problem = format!("the cursor is of worker {}", self.cursor.worker_id());
+            return Err(Error::invalid_input(
+                format!("follow executions of worker {}", self.worker_id),
+                problem,
+            ));
+        }
+        if self.cursor.has_started() { self.go_on(read) } else { self.start(read) }
+    }
+
+    /// Covers what is there. Returns a gap, if there is one.
+    fn start(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
+        let mut start = Start::new(&self.worker_id, self.terms());
+        let mut walk = self.client.executions(&self.worker_id);
+        let gap = read_back(&mut walk, read, |_, execution| start.accept(&execution))?;
+        self.cursor = start.finish();
+        self.wait = Some(self.interval);
+        Ok(gap.or_else(|| self.cursor.is_shortened().then(|| self.incomplete(SHORTENED))))
+    }
+
+    /// Finds what is not covered. Returns a gap, if there is one.
+    fn go_on(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
+        let Limits { pages, .. } = self.limits;
+        let mut round = Round::new(&self.cursor, &self.limits);
+        let mut walk = self.client.executions(&self.worker_id).since(self.cursor.floor());
+        let gap = read_back(&mut walk, read, |page, execution| {
+            round.accept(execution);
+            page <= pages
+        })?;
+        let is_too_long = walk.progress().page > pages;
+        let (found, has_gap) = round.finish(walk.end() == Some(End::Since));
+        self.found = found;
+        self.wait = (!self.found.has_more).then_some(self.interval);
+        Ok(gap
+            .or_else(|| is_too_long.then(|| self.incomplete(TOO_LONG)))
+            .or_else(|| has_gap.then(|| self.incomplete(NONE_LEFT))))
+    }
+
+    fn incomplete(&self, problem: &str) -> Error {
+        incomplete(&self.worker_id, problem)
+    }
+
+    fn terms(&self) -> Terms {
+        let now = millis(OffsetDateTime::now_utc()).min(self.found.newest.unwrap_or(i64::MAX));
+        Terms { now, overlap: self.overlap, limits: self.limits }
+    }
+}
+
+/// Reads from the newest execution on, as long as `accept` returns true for the page and the execution. Returns a gap of
+/// the walk, if there is one.
+fn read_back(
+    walk: &mut Executions,
+    read: &mut dyn Read,
+    mut accept: impl FnMut(u64, WebhookExecution) -> bool,
+) -> Result<Option<Error>, Error> {
+    while let Some(item) = walk.next_with(read) {
+        match item {
+            Ok(execution) => {
+                if !accept(walk.progress().page, execution) {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Incomplete => return Ok(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+impl Iterator for Follow {
+    type Item = Result<WebhookExecution, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_with(&mut HandingerClient::list_executions)
+    }
+}
+
+impl FusedIterator for Follow {}
+
+impl fmt::Debug for Follow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follow")
+            .field("worker_id", &self.worker_id)
+            .field("interval", &self.interval)
+            .field("overlap", &self.overlap)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
