@@ -231,7 +231,7 @@ impl HandingerClientBuilder {
     /// for one name, the last counts.
     ///
     /// Headers that the client sets itself, such as `Authorization`, are rejected. The value is treated as a secret: `Debug`
-    /// does not show it, and errors do not repeat it.
+    /// does not show it, and errors repeat it no more than the key; see [`Error`](crate::Error#secrets).
     ///
     /// Default: none.
     ///
@@ -279,7 +279,7 @@ impl HandingerClientBuilder {
     /// Some things are less exact than with the client's own agent:
     ///
     /// - ureq looks the host up for each request, on a thread of its own. How many lookups wait for an unresponsive name
-    ///   server is not bounded.
+    ///   server is not bounded, and where no thread can be had, ureq panics.
     /// - A proxy may take the `connect_timeout` anew for each piece of its response to `CONNECT`, and so outlast the `timeout`.
     /// - An I/O error while connecting, which ureq does not distinguish from a later one, counts as "may have been applied".
     /// - A server that sends two responses to one request over TLS may make ureq take the second for the response to the next
@@ -330,8 +330,8 @@ impl HandingerClientBuilder {
     ///
     /// - a key that is blank, or a key, user agent or header that is not printable ASCII; the key is never repeated,
     /// - a header that is malformed, reserved or over 8 KiB, or headers of over 64 KiB in all,
-    /// - a base URL that is not http(s), is over 8 KiB, has an invalid host or port, or carries a query, fragment, user or
-    ///   password,
+    /// - a base URL that is not http(s), is not ASCII, is over 8 KiB, has an invalid host or port, or carries a query,
+    ///   fragment, user or password,
     /// - a key that would travel unencrypted, unless [`allow_insecure_http`](Self::allow_insecure_http) is set,
     /// - a timeout of zero,
     /// - `https:`, a proxy or an agent whose cargo feature this build lacks,

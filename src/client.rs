@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{PercentEncode, utf8_percent_encode};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use crate::error::Error;
 use crate::http::{Http, MAX_LINE, MAX_WORKER_ID, Method, Options, Request, in_words};
@@ -44,6 +44,9 @@ const EXECUTIONS: &str = "/api/workers/{workerId}/webhook/executions";
 /// proxy that sends a second, stray response to one request can therefore make the next read on that connection return
 /// it. The client closes a connection on which something has arrived unasked, but not what is still on its way. Where that
 /// matters more than speed, see [`reuse_connections`](crate::HandingerClientBuilder::reuse_connections).
+///
+/// A response without a length ends where the server closes the connection (RFC 9112 §6.3). It is complete if its JSON is;
+/// a truncated one cannot be told from a malformed one, so it is [`Decode`](crate::ErrorKind::Decode) and not retried.
 ///
 /// After a `fork`, use the client in one of the two processes only: they share its connections, and each would receive
 /// responses to requests of the other.
@@ -171,8 +174,8 @@ impl HandingerClient {
     /// Replaces the webhook's token and makes sure that it is replaced: returns the webhook with a token that differs from
     /// the one before.
     ///
-    /// It retrieves the token in force and regenerates it. Where the response is lost, it retrieves the token again and
-    /// compares. It regenerates again only if nothing has changed and the server does not ask to wait, at most `max_retries`
+    /// It retrieves the token in force and regenerates it. Where the response is lost or carries no new token, it retrieves
+    /// the token again and compares. It regenerates again only if nothing has changed and the server does not ask to wait, at most `max_retries`
     /// times. If somebody else replaces the token at the same time, theirs may be the one returned. All of it stays within
     /// the `total_timeout`.
     ///
@@ -199,9 +202,10 @@ impl HandingerClient {
         let client = Self { deadline: self.options.deadline(), ..self.clone() };
         let old = client.retrieve_webhook(worker_id)?.token;
         let is_new = |webhook: &Webhook| webhook.token.is_some() && webhook.token != old;
+        let regenerate = Call::new("regenerate token", Method::POST, REGENERATE_TOKEN, worker_id);
         let mut retries = 0..self.options.max_retries;
         loop {
-            let error = match client.regenerate_token(worker_id) {
+            let error = match client.call_expecting(&regenerate, is_new) {
                 Err(error) if error.may_have_been_applied() => error,
                 result => return result,
             };
@@ -246,11 +250,27 @@ impl HandingerClient {
     }
 
     fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
+        self.call_expecting(call, |_| true)
+    }
+
+    /// A response that is not as expected is as useless as one that does not decode.
+    fn call_expecting<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        is_expected: impl Fn(&T) -> bool,
+    ) -> Result<T, Error> {
         self.options.check().map_err(|problem| Error::invalid_input(call.action, problem))?;
         let request = call.request()?;
         let deadline = self.deadline.or_else(|| self.options.deadline());
         let response = self.http.send(&self.options, deadline, &request)?;
-        from_json(response.body()).map_err(|error| response.unusable(&request, error))
+        match from_json(response.body()) {
+            Ok(value) if is_expected(&value) => Ok(value),
+            Ok(_) => {
+                Err(response
+                    .unusable(&request, serde_json::Error::custom("not the change that was asked for")))
+            }
+            Err(error) => Err(response.unusable(&request, error)),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 ///
 /// Whoever knows it can forge deliveries. So `Debug` prints `[redacted]`, and there is no `Display`: use
 /// [`as_str`](Self::as_str) where the text itself is needed, to store or print it. `Serialize` writes the token in clear,
-/// since that is how programs store it. Two tokens are compared in constant time.
+/// since that is how programs store it. Two tokens of the same length are compared in constant time.
 ///
 /// ```
 /// use handinger::WebhookToken;

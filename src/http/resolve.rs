@@ -106,7 +106,8 @@ impl CachingResolver {
     /// On a thread of its own, since a lookup can be neither bounded nor stopped.
     fn start_lookup(&self, place: usize, name: String) -> io::Result<()> {
         let (shared, lookup) = (Arc::clone(&self.shared), self.lookup);
-        thread::Builder::new().name("handinger-lookup".into()).spawn(move || {
+        let lookup_thread = thread::Builder::new().name("handinger-lookup".into());
+        let started = lookup_thread.spawn(move || {
             let result = lookup(&name);
             let host = &mut shared.hosts()[place];
             host.lookups_under_way -= 1;
@@ -120,8 +121,10 @@ impl CachingResolver {
                 Err(error) => host.failure = Some((error.kind(), error.to_string())),
             }
             shared.lookup_ended.notify_all();
-        })?;
-        Ok(())
+        });
+        started
+            .map(drop)
+            .map_err(|error| io::Error::new(error.kind(), format!("no thread for the name lookup: {error}")))
     }
 
     /// Returns what the next lookup to end finds, whoever started it.
