@@ -148,7 +148,7 @@ fn an_error_keeps_what_was_read_and_names_the_page_and_resume_goes_on_there() {
     let error = executions.next().unwrap().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "list executions of worker wrk_1, page 2: the server answered 500: Internal Server Error (3 tries)"
+        "list executions of worker wrk_1, page 2: the server returned 500: Internal Server Error (3 attempts)"
     );
     assert!(executions.next().is_none());
     assert!(executions.next().is_none());

@@ -142,7 +142,7 @@ fn it_ends_after_an_error_and_goes_on_when_resumed() {
     let mut iter = client.execution_pages("wrk_1");
     assert_eq!(ids(&iter.next().unwrap().unwrap()), "a");
     let error = iter.next().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "list executions of worker wrk_1, page 2: the server answered 404");
+    assert_eq!(error.to_string(), "list executions of worker wrk_1, page 2: the server returned 404");
     assert!(iter.next().is_none() && iter.next().is_none());
     assert_eq!(asked(&server), [1, 2]);
 
