@@ -283,8 +283,7 @@ impl Follow {
             self.wait = Some(wait.max(self.interval));
             self.is_over = error.kind() == ErrorKind::InvalidInput;
         })?;
-        let is_new = self.cursor.note_gap(gap.is_some());
-        self.gap = gap.filter(|_| is_new);
+        self.gap = gap;
         Ok(())
     }
 
@@ -304,7 +303,7 @@ impl Follow {
     fn start(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
         let mut start = Start::new(&self.worker_id, self.terms());
         let mut walk = self.client.executions(&self.worker_id);
-        let gap = read_back(&mut walk, read, |_, execution| start.accept(&execution))?;
+        let gap = read_back(&mut walk, read, |execution, _| start.accept(&execution))?;
         self.cursor = start.finish();
         self.wait = Some(self.interval);
         Ok(gap.or_else(|| self.cursor.is_shortened().then(|| self.incomplete(SHORTENED))))
@@ -312,20 +311,26 @@ impl Follow {
 
     /// Finds what is not covered. Returns a gap, if there is one.
     fn go_on(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
-        let Limits { pages, .. } = self.limits;
         let mut round = Round::new(&self.cursor, &self.limits);
         let mut walk = self.client.executions(&self.worker_id).since(self.cursor.floor());
-        let gap = read_back(&mut walk, read, |page, execution| {
+        let mut is_too_long = false;
+        let gap = read_back(&mut walk, read, |execution, requests| {
             round.accept(execution);
-            page <= pages
+            is_too_long = requests > self.limits.requests;
+            !is_too_long
         })?;
-        let is_too_long = walk.progress().page > pages;
-        let (found, has_gap) = round.finish(walk.end() == Some(End::Since));
+        let (found, has_covered) = round.finish();
         self.found = found;
         self.wait = (!self.found.has_more).then_some(self.interval);
-        Ok(gap
-            .or_else(|| is_too_long.then(|| self.incomplete(TOO_LONG)))
-            .or_else(|| has_gap.then(|| self.incomplete(NONE_LEFT))))
+        if gap.is_some() {
+            return Ok(gap);
+        }
+        if is_too_long {
+            self.cursor.skip_to(self.found.oldest());
+            return Ok(Some(self.incomplete(TOO_LONG)));
+        }
+        let is_reported = self.cursor.note(has_covered || walk.end() == Some(End::Since));
+        Ok(is_reported.then(|| self.incomplete(NONE_LEFT)))
     }
 
     fn incomplete(&self, problem: &str) -> Error {
@@ -333,22 +338,30 @@ impl Follow {
     }
 
     fn terms(&self) -> Terms {
-        let now = millis(OffsetDateTime::now_utc()).min(self.found.newest.unwrap_or(i64::MAX));
-        Terms { now, overlap: self.overlap, limits: self.limits }
+        Terms { now: millis(OffsetDateTime::now_utc()), overlap: self.overlap, limits: self.limits }
     }
 }
 
-/// Reads from the newest execution on, as long as `accept` returns true for the page and the execution. Returns a gap of
-/// the walk, if there is one.
+/// Reads from the newest execution on, as long as `accept` returns true for one and the number of requests made. Returns a
+/// gap of the walk, if there is one.
 fn read_back(
     walk: &mut Executions,
     read: &mut dyn Read,
-    mut accept: impl FnMut(u64, WebhookExecution) -> bool,
+    mut accept: impl FnMut(WebhookExecution, u32) -> bool,
 ) -> Result<Option<Error>, Error> {
-    while let Some(item) = walk.next_with(read) {
+    let mut requests = 0;
+    let mut newest = None;
+    while let Some(item) = walk.next_with(&mut |client: &HandingerClient, worker_id: &str, page| {
+        requests += 1;
+        read(client, worker_id, page)
+    }) {
         match item {
             Ok(execution) => {
-                if !accept(walk.progress().page, execution) {
+                if requests == 1 {
+                    newest = newest.max(Some(execution.created_at));
+                }
+                let came_meanwhile = Some(execution.created_at) > newest;
+                if !came_meanwhile && !accept(execution, requests) {
                     break;
                 }
             }
