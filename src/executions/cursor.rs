@@ -56,7 +56,7 @@ pub(super) struct Limits {
     pub(super) found: usize,
     /// How many ids a cursor knows.
     pub(super) known: usize,
-    /// After how many requests a round ends.
+    /// After how many requests a round ends; it accepts no execution of a further one but the first.
     pub(super) requests: u32,
 }
 

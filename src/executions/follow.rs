@@ -31,23 +31,23 @@ const SHORTENED: &str =
 ///   [`overlap`](Self::overlap) older than the newest.
 /// - An error is an item, and the following `next()` goes on with another round. Only after an error of kind
 ///   [`InvalidInput`](ErrorKind::InvalidInput), which no waiting mends, the iterator ends.
-/// - Where executions may have been missed, an item says so: an error of kind [`Incomplete`](ErrorKind::Incomplete),
-///   once, ahead of the executions after the gap. That is so when none of the executions yielded before is left, as
-///   after a long break the service may have removed later ones, too; when a round could not read the history completely,
-///   or more than 2,000 pages of it; or when the last `overlap` has more than 5,000 executions, and so is cut short.
+/// - Where executions may have been missed, an item says so: an error of kind [`Incomplete`](ErrorKind::Incomplete), ahead
+///   of the executions after the gap. It reports once that none of the executions yielded before is left, so that the
+///   service may have removed later ones, too, and once that more than 5,000 executions are within the `overlap`, which
+///   is shortened to the last 5,000. It reports each round that could not read the history completely.
 ///
-/// A round requests the first page, and further ones until it meets an execution older than `overlap`: at most three
-/// requests for each page, and 200. It holds up to 5,000 executions; if there are more, the next round follows at once.
-/// An execution that is removed before a round has read it is not yielded.
+/// A round requests the first page, and further ones until it meets an execution older than `overlap`. It ends after some
+/// 2,000 requests, and holds up to 5,000 executions; if there are more, the next round follows at once. An execution that
+/// is removed before a round has read it is not yielded.
 ///
 /// # Across runs
 ///
 /// [`cursor`](Self::cursor) returns what has been yielded so far, to be saved, and
-/// [`starting_from`](Self::starting_from) goes on from there. A program that saves it after it is done with an
-/// execution, and is killed anywhere, misses nothing, and at its next run gets at most the one execution again that it
-/// was at. That is *at least once*. It is *exactly once* when the cursor is saved together with what the program does, as
-/// in one transaction of a database, or when doing it twice does no harm, as with a table whose key is the execution's
-/// id. Save it after an error, too: then a gap is not reported again.
+/// [`starting_from`](Self::starting_from) goes on from there. A program that saves it at its first start, and then each
+/// time that it is done with an execution, may be killed anywhere: it misses nothing, and its next run gets at most the
+/// one execution again that it was at. That is *at least once*. It is *exactly once* when the cursor is saved together
+/// with what the program does, as in one transaction of a database, or when doing it twice does no harm, as with a table
+/// whose key is the execution's id. Save the cursor after an error, too: what it reports once is then not repeated.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -57,20 +57,29 @@ const SHORTENED: &str =
 /// # let file = std::env::temp_dir().join(format!("handinger-{}.cursor", std::process::id()));
 /// # for run in 0..2 {
 /// use std::fs;
+/// use handinger::Cursor;
 ///
-/// let saved = fs::read_to_string(&file).ok().map(|line| line.parse()).transpose()?;
-/// let mut deliveries = client.follow("wrk_1").starting_from(saved);
+/// // Better than `write`: write another file, and rename it.
+/// let save = |cursor: Cursor| fs::write(&file, cursor.to_string());
+///
+/// let mut deliveries = client.follow("wrk_1");
+/// if file.exists() {
+///     deliveries = deliveries.starting_from(fs::read_to_string(&file)?.parse::<Cursor>()?);
+/// } else {
+///     deliveries.poll()?; // finds out what is there: what comes from now on is new
+///     save(deliveries.cursor())?;
+/// }
+/// # if run == 1 { fake.deliver("wrk_1", 503); }
+/// # fake.deliver("wrk_1", 200);
 /// # let mut count = 0;
-/// # if run == 0 { deliveries.poll()?; fake.deliver("wrk_1", 200); fake.deliver("wrk_1", 200); }
-/// # else { fake.deliver("wrk_1", 503); fake.deliver("wrk_1", 200); }
 /// while let Some(delivery) = deliveries.next() {
 ///     match delivery {
 ///         Ok(delivery) => println!("{} {}", delivery.created_at, delivery.request_status),
 ///         Err(error) => eprintln!("{error}"),
 ///     }
-///     fs::write(&file, deliveries.cursor().to_string())?; // better: to another file, which is then renamed
+///     save(deliveries.cursor())?;
 /// #   count += 1;
-/// #   if count == 2 { break; }
+/// #   if count == run + 1 { break; }
 /// }
 /// # }
 /// # let cursor = fs::read_to_string(&file)?.parse::<handinger::Cursor>()?;
@@ -193,7 +202,7 @@ impl Follow {
     /// # Errors
     ///
     /// Those of [`list_executions`](HandingerClient::list_executions). The next call makes another round. After an error
-    /// of kind [`Incomplete`](ErrorKind::Incomplete), it returns what was found after the gap. An error of kind
+    /// of kind [`Incomplete`](ErrorKind::Incomplete), it returns what was found after the gap: call it again. An error of kind
     /// [`InvalidInput`](ErrorKind::InvalidInput) is returned for a cursor of another worker.
     ///
     /// ```

@@ -9,6 +9,7 @@ mod examples;
 mod executions;
 mod fake;
 mod faults;
+mod follow;
 mod input;
 mod pages;
 mod properties;

@@ -333,7 +333,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(2_000))]
+    #![proptest_config(config(600))]
 
     /// With memory enough, and as long as the oldest are not removed, there is no gap.
     #[test]
