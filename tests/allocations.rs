@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 
-use support::{Server, WEBHOOK, answer, client};
+use support::{Server, WEBHOOK, client, response};
 
 #[path = "it/support.rs"]
 #[expect(dead_code, reason = "little of it is needed here")]
@@ -13,7 +13,7 @@ mod support;
 
 #[test]
 fn a_retrieve_on_a_kept_connection_allocates_at_most_50_times() {
-    let server = Server::answering([answer(200, WEBHOOK)]);
+    let server = Server::responding([response(200, WEBHOOK)]);
     let client = client(server.base_url());
     client.retrieve_webhook("wrk_1").unwrap();
     let retrieve = measure(|| drop(client.retrieve_webhook("wrk_1").unwrap()));
@@ -44,9 +44,9 @@ fn a_walk_over_pages_allocates_at_most_5_times_a_page_more_than_requesting_them(
     let page = |page: u64| {
         let logs: Vec<_> = (page * 50..page * 50 + 50).map(execution).collect();
         let logs = logs.join(",");
-        answer(200, format!(r#"{{"logs":[{logs}],"page":{page},"pageCount":{PAGES},"totalCount":1000}}"#))
+        response(200, format!(r#"{{"logs":[{logs}],"page":{page},"pageCount":{PAGES},"totalCount":1000}}"#))
     };
-    let server = Server::answering((0..3).flat_map(|_| (1..=PAGES).map(page)));
+    let server = Server::responding((0..3).flat_map(|_| (1..=PAGES).map(page)));
     let client = client(server.base_url());
     let calls = || (1..=PAGES).for_each(|page| drop(client.list_executions("wrk_1", page).unwrap()));
     calls();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use handinger::fake::FakeHandinger;
 use handinger::{Cursor, Error, ErrorKind, Follow, HandingerClient, WebhookExecution};
 
-use crate::support::{Server, Waits, answer_with, builder};
+use crate::support::{Server, Waits, builder, response_with};
 
 const WORKER: &str = "wrk_1";
 const SECOND: Duration = Duration::from_secs(1);
@@ -123,7 +123,7 @@ fn an_error_is_an_item_and_nothing_is_lost() {
 #[test]
 fn after_an_error_it_waits_as_long_as_the_server_asks_up_to_an_hour() {
     for (asked, wait) in [("5", 10), ("120", 120), ("7200", 3600)] {
-        let server = Server::answering([answer_with(429, &[("Retry-After", asked)], "")]);
+        let server = Server::responding([response_with(429, &[("Retry-After", asked)], "")]);
         let waits = Waits::default();
         let client = builder(server.base_url()).sleep_with(waits.recorder()).max_retries(0).build().unwrap();
         let mut follow = client.follow(WORKER);
