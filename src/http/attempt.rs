@@ -155,9 +155,9 @@ fn no_response(received: Option<Received>, error: ureq::Error, timeout: Duration
             let timeout = in_millis(timeout);
             (Outcome::NoResponse, ErrorKind::Timeout, format!("no complete response within {timeout:?}"))
         }
-        ureq::Error::BodyExceedsLimit(_) => too_large(format!("body is over {}", in_words(MAX_BODY))),
+        ureq::Error::BodyExceedsLimit(_) => too_large(&format!("body is over {}", in_words(MAX_BODY))),
         ureq::Error::LargeResponseHeader(..) => {
-            too_large(format!("headers are over {}", in_words(MAX_HEADERS)))
+            too_large(&format!("headers are over {}", in_words(MAX_HEADERS)))
         }
         // Of ureq-proto, whose errors ureq does not re-export.
         ureq::Error::Protocol(error) if error.to_string().ends_with("too many headers") => (
@@ -172,7 +172,7 @@ fn no_response(received: Option<Received>, error: ureq::Error, timeout: Duration
     Box::new((outcome, failure))
 }
 
-fn too_large(what: String) -> (Outcome, ErrorKind, String) {
+fn too_large(what: &str) -> (Outcome, ErrorKind, String) {
     (Outcome::Unusable, ErrorKind::TooLarge, format!("the response {what}"))
 }
 
