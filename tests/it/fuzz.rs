@@ -530,14 +530,14 @@ fn a_response_that_is_truncated_at_any_byte_is_an_error_until_its_json_is_comple
     let interim = [b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(), sized.clone()].concat();
     // The chunk of size 0 ends the body; the blank line after it may be missing (RFC 9112 §8).
     let blank_line = 2;
-    let mut responses = vec![(sized, 0), (chunked, blank_line), (until_close, 0), (interim, 0)];
+    let responses = [(sized, 0), (chunked, blank_line), (until_close, 0), (interim, 0)];
     #[cfg(feature = "gzip")]
-    {
+    let responses = {
         let body = gzip(json.as_bytes());
-        responses.push((response_with(200, &[("Content-Encoding", "gzip")], &body), 0));
+        let sized = response_with(200, &[("Content-Encoding", "gzip")], &body);
         let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n";
-        responses.push(([&head[..], &body].concat(), 0));
-    }
+        responses.into_iter().chain([(sized, 0), ([&head[..], &body].concat(), 0)])
+    };
     for (number, (response, optional)) in responses.into_iter().enumerate() {
         for length in 0..=response.len() {
             let truncated = response[..length].to_vec();
