@@ -194,7 +194,7 @@ impl Error {
     fn of_no_attempt(kind: ErrorKind, action: String, problem: String) -> Self {
         Self::new(Inner {
             action,
-            failure: Failure::new(kind, problem),
+            failure: Failure::new(kind, one_line(&problem)),
             attempts: 0,
             note: None,
             is_transient: false,
@@ -202,11 +202,14 @@ impl Error {
         })
     }
 
-    /// Adds what was found out after the call.
-    pub(crate) fn noting(mut self, note: &str) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.note = Some(note.into());
-        }
+    /// Adds what a later call found out, which leaves open whether the change was applied.
+    pub(crate) fn unsettled(mut self, found_out: &str) -> Self {
+        let inner = Arc::get_mut(&mut self.0).expect("nobody has cloned it yet");
+        inner.may_have_been_applied = true;
+        inner.note = Some(match inner.note.take() {
+            Some(note) => format!("{note}; {found_out}"),
+            None => found_out.into(),
+        });
         self
     }
 
