@@ -88,7 +88,9 @@ impl Stage {
         let cursors = [current, saved];
         Self {
             has_started: current.has_started(),
-            can_report: cursors.iter().all(|cursor| (*cursor).clone().note(false)),
+            can_report: cursors.iter().all(|cursor| {
+                cursor.floor().is_some() && cursor.to_string().ends_with(r#""lostAll":false}"#)
+            }),
             is_shortened: cursors.iter().any(|cursor| cursor.is_shortened()),
         }
     }
@@ -460,6 +462,25 @@ fn what_one_round_cannot_read_is_a_gap() {
     assert_eq!(poll(&mut model), gap(TOO_LONG));
     // The first execution of a ninth page is read; 41 of 72.
     assert_eq!(poll(&mut model), Ok((31..38).collect()));
+    assert!(model.follow.cursor.is_shortened(), "the overlap does not reach back beyond the gap");
+}
+
+#[test]
+fn a_round_that_could_not_read_the_history_completely_is_reported_each_time() {
+    let mut model = Model::new(AMPLE, 3, 0);
+    assert_eq!(poll(&mut model), Ok(vec![]));
+    deliver(&mut model, 1);
+    let mut follow = follow(AMPLE, Some(model.follow.cursor()));
+    let mut server =
+        |_: &HandingerClient, _: &str, page| Ok(WebhookExecutionList { page_count: 9, ..model.page(page) });
+    let problem = "executions may be missing: a page before the last one is empty";
+    let mut poll = || {
+        let polled = follow.poll_with(&mut server);
+        polled.map(|new| new.iter().map(number).collect()).map_err(|error| error.to_string())
+    };
+    assert_eq!(poll(), gap(problem));
+    assert_eq!(poll(), Ok(vec![3]));
+    assert_eq!(poll(), gap(problem));
 }
 
 #[test]
