@@ -65,9 +65,9 @@ pub(super) const LIMITS: Limits = Limits { found: 5_000, known: 5_000, requests:
 /// A place in a worker's delivery history, up to which [`Follow`](crate::Follow) has yielded; returned by
 /// [`Follow::cursor`](crate::Follow::cursor).
 ///
-/// Save it in any format of serde, or as the line of text that it prints and parses. What is in it is not part of the
-/// API, but later versions of this crate read it. It holds no secret: the worker id, a time, and the ids of the
-/// executions within the [`overlap`](crate::Follow::overlap), at most 5,000.
+/// Save it in any format of serde, or as a line of text by `Display` and `FromStr`. Its content is not part of the API,
+/// but later versions of this crate read it. It holds no secret: the worker id, a time, and the ids of the executions
+/// within the [`overlap`](crate::Follow::overlap), at most 5,000.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();

@@ -125,8 +125,8 @@ impl Follow {
 
     /// Sets how long `next()` waits between two rounds. Default: 10 s.
     ///
-    /// After an error whose [`retry_after`](Error::retry_after) is longer, it waits as long as that, up to an hour. The
-    /// wait goes through [`sleep_with`](crate::HandingerClientBuilder::sleep_with).
+    /// After an error with a longer [`retry_after`](Error::retry_after), it waits that long, up to an hour. It waits
+    /// with the function of [`sleep_with`](crate::HandingerClientBuilder::sleep_with).
     ///
     /// ```
     /// # let client = handinger::HandingerClient::new("key")?;
@@ -138,9 +138,10 @@ impl Follow {
         self
     }
 
-    /// Sets how much older than the newest an execution may be that is written late and still yielded. Default: 10 min.
+    /// Sets how late an execution may appear and still be yielded: at most this much older than the newest. Default: 10
+    /// min.
     ///
-    /// Each round reads that much again, and the cursor has an id for each execution in it.
+    /// Each round reads this span again, and the cursor holds the id of each execution in it.
     ///
     /// ```
     /// # let client = handinger::HandingerClient::new("key")?;
@@ -152,8 +153,7 @@ impl Follow {
         self
     }
 
-    /// Starts from where another run ended. `None`, the default, starts from now: from the executions that are there at
-    /// the first round.
+    /// Starts where another run ended. Default: `None`, which starts from now: the first round yields no executions.
     ///
     /// With the cursor of another worker, the first item is an error of kind [`InvalidInput`](ErrorKind::InvalidInput),
     /// and nothing is requested.
@@ -180,7 +180,7 @@ impl Follow {
 
     /// Returns what has been yielded so far, to [go on from](Self::starting_from) in another run.
     ///
-    /// Before the first round it covers nothing: a run that starts from it starts from its own now.
+    /// Before the first round it is empty: a run that starts from it starts from now.
     ///
     /// ```
     /// # let client = handinger::HandingerClient::new("key")?;
@@ -194,10 +194,10 @@ impl Follow {
     }
 
     /// Makes one round without waiting, and returns what is new, the oldest first: for a program that runs from time to
-    /// time. What `next()` has left of its last round is returned without a request.
+    /// time. If `next()` has not yielded all of its last round, `poll` returns the rest, without a request.
     ///
-    /// Returns at most 5,000 executions; if there are more, the next call returns them. The first call that does not
-    /// start from a cursor returns none, since it finds out what there is.
+    /// Returns at most 5,000 executions; if there are more, the next call returns them. Without a cursor, the first
+    /// call returns none: it notes which executions there are.
     ///
     /// # Errors
     ///
