@@ -40,7 +40,7 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// | [`Connect`](ErrorKind::Connect), [`Timeout`](ErrorKind::Timeout), [`Transport`](ErrorKind::Transport) | the network failed; retried already, where that is safe | retry later; see below after a change |
 /// | [`Redirect`](ErrorKind::Redirect) (3xx) | the server redirects, which the client does not follow | if you trust the URL that it names, set it as [`base_url`](crate::HandingerClientBuilder::base_url) |
 /// | [`Decode`](ErrorKind::Decode), [`TooLarge`](ErrorKind::TooLarge) | something other than the API responded, or the API has changed | look at [`body`](Self::body) |
-/// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | start the iterator again |
+/// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | of `executions` or `execution_pages`: start again, or `resume`; of `follow`: go on |
 /// | any other status | the API does not document it; a status from 600 up is retried like a 5xx | look at [`message`](Self::message) |
 ///
 /// [`is_transient`](Self::is_transient) is true where the last column begins with "retry".
@@ -145,8 +145,8 @@ pub enum ErrorKind {
     TooLarge,
     /// A 2xx response whose body is not the JSON that the API documents.
     Decode,
-    /// An iterator may have missed executions; see [`Executions`](crate::Executions), [`PageIter`](crate::PageIter) and
-    /// [`Follow`](crate::Follow).
+    /// An iterator may have missed executions. What it does next is documented at [`Executions`](crate::Executions),
+    /// [`PageIter`](crate::PageIter) and [`Follow`](crate::Follow).
     Incomplete,
 }
 

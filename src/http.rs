@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 use ureq::Agent;
-pub(crate) use ureq::http::Method;
 use ureq::http::Uri;
 use ureq::http::header::HeaderMap;
 use ureq::http::uri::Scheme;
+pub(crate) use ureq::http::{Method, StatusCode};
 
 use crate::error::{Error, ErrorKind, Failure, Inner, Received};
 use base_url::BaseUrl;
@@ -35,6 +35,9 @@ pub(crate) const MAX_WORKER_ID: usize = KIB;
 /// The longest URL and the longest line of a request's headers, in bytes: servers accept no longer ones, and the system's
 /// buffers hold them, so that a server that reads nothing cannot stretch an attempt.
 pub(crate) const MAX_LINE: usize = 8 * KIB;
+/// The smallest output buffer of a caller's agent, in bytes: ureq sends a line only if the buffer can hold it, and a worker's
+/// id comes on top of the base URL.
+const MIN_OUTPUT_BUFFER: usize = 2 * MAX_LINE;
 /// The largest header section of a request or a response, in bytes.
 const MAX_HEADERS: usize = 64 * KIB;
 /// The most headers of a response: ureq's own limit.
@@ -49,6 +52,8 @@ const MAX_RETRY_WAIT: Duration = Duration::from_secs(60);
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long the addresses of a host are used after its lookup.
 const MAX_ADDRESS_AGE: Duration = Duration::from_secs(60);
+/// How many addresses of a host are used: as many as ureq's `ResolvedSocketAddrs` holds.
+const MAX_ADDRESSES: usize = 16;
 /// How many lookups of one host may be under way at once.
 const MAX_LOOKUPS: usize = 4;
 

@@ -126,6 +126,14 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     deserializer.deserialize_u64(WholeNumber)
 }
 
+/// An HTTP status; a number that cannot be one is none.
+pub(crate) fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    #[derive(Deserialize)]
+    struct Number(#[serde(deserialize_with = "whole_number")] u64);
+
+    Ok(Option::<Number>::deserialize(deserializer)?.and_then(|Number(number)| number.try_into().ok()))
+}
+
 /// Text that people wrote and services cut: a lone surrogate, half of a character outside the basic plane, is
 /// replaced by U+FFFD where `String` would reject the entire page.
 pub(crate) fn free_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
