@@ -186,18 +186,18 @@ impl Error {
 
     /// Input that was rejected before any I/O.
     pub(crate) fn invalid_input(action: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::of_no_attempt(ErrorKind::InvalidInput, action.into(), problem.into())
+        Self::of_no_attempt(ErrorKind::InvalidInput, action.into(), &problem.into())
     }
 
     /// An iterator that may have missed executions.
     pub(crate) fn incomplete(action: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::of_no_attempt(ErrorKind::Incomplete, action.into(), problem.into())
+        Self::of_no_attempt(ErrorKind::Incomplete, action.into(), &problem.into())
     }
 
-    fn of_no_attempt(kind: ErrorKind, action: String, problem: String) -> Self {
+    fn of_no_attempt(kind: ErrorKind, action: String, problem: &str) -> Self {
         Self::new(Inner {
             action,
-            failure: Failure::new(kind, one_line(&problem)),
+            failure: Failure::new(kind, one_line(problem)),
             attempts: 0,
             note: None,
             is_transient: false,
