@@ -85,7 +85,8 @@ impl Fault {
 
     /// Responds with a status instead of doing what was requested.
     ///
-    /// The body is an error message in JSON from 300 up, and empty below, unless [`body`](Self::body) sets another.
+    /// For statuses from 300 up, the body is an error message in JSON; below, it is empty. [`body`](Self::body) sets
+    /// another.
     ///
     /// # Panics
     ///
@@ -140,7 +141,8 @@ impl Fault {
         Self::none().delayed(delay)
     }
 
-    /// Sends only so many bytes of the response's body, at most all but the last one, and closes the connection.
+    /// Sends only the first `length` bytes of the response's body, at most all but the last one, and closes the
+    /// connection.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault, Operation};
@@ -197,8 +199,8 @@ impl Fault {
 
     /// Adds a header to the response of [`status`](Self::status).
     ///
-    /// Headers of one name stand beside each other. `Content-Type`, `Content-Length` and `Connection` come in place of
-    /// the fake's own; after the latter two, or a `Transfer-Encoding`, the connection is closed.
+    /// A name may be repeated. `Content-Type`, `Content-Length` and `Connection` replace the fake's own; after the
+    /// latter two, or a `Transfer-Encoding`, the connection is closed.
     ///
     /// # Panics
     ///
@@ -246,7 +248,7 @@ impl Fault {
         }
     }
 
-    /// Does what was requested first; only the response suffers.
+    /// Does what was requested first; the fault concerns only the response.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault};
@@ -277,7 +279,7 @@ impl Fault {
         self
     }
 
-    /// Strikes so many requests. Default: 1.
+    /// Strikes this many requests. Default: 1.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault};
@@ -307,9 +309,9 @@ impl Fault {
         self
     }
 
-    /// Lets so many requests pass first, of those that [`on`](Self::on) and [`when`](Self::when) select. Default: 0.
+    /// Lets this many requests pass first, of those that [`on`](Self::on) and [`when`](Self::when) select. Default: 0.
     ///
-    /// Requests count that arrive after the fault was injected, those that another fault strikes too.
+    /// Requests count from when the fault was injected, even if another fault strikes them.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault};
@@ -415,18 +417,15 @@ pub(super) struct Faults {
 
 pub(super) struct Queued {
     number: u64,
-    fault: Arc<Fault>,
-    /// What is left of the fault's `skip` and `times`.
-    skip: usize,
-    times: Option<usize>,
+    /// With what is left of its `skip` and `times`.
+    fault: Fault,
     has_struck: bool,
 }
 
 impl Faults {
     pub(super) fn push(&mut self, fault: Fault) {
         self.issued += 1;
-        let Fault { skip, times, .. } = fault;
-        self.queue.push(Queued { number: self.issued, fault: fault.into(), skip, times, has_struck: false });
+        self.queue.push(Queued { number: self.issued, fault, has_struck: false });
     }
 
     /// Removes all faults. They own a test's closures, so the caller drops them, and holds no lock then.
@@ -435,31 +434,29 @@ impl Faults {
     }
 
     /// All faults by number. Whether they select a request is asked without a lock, since that calls a test's code.
-    pub(super) fn all(&self) -> Vec<(u64, Arc<Fault>)> {
-        self.queue.iter().map(|queued| (queued.number, Arc::clone(&queued.fault))).collect()
+    pub(super) fn all(&self) -> Vec<(u64, Fault)> {
+        self.queue.iter().map(|queued| (queued.number, queued.fault.clone())).collect()
     }
 
     /// Takes the first of the faults that select a request. Those that wait for a later request count this one.
-    pub(super) fn take(&mut self, selecting: &[u64]) -> Option<Arc<Fault>> {
+    pub(super) fn take(&mut self, selecting: &[u64]) -> Option<Fault> {
         let mut taken = None;
         for queued in self.queue.iter_mut().filter(|queued| selecting.contains(&queued.number)) {
-            if queued.skip > 0 {
-                queued.skip -= 1;
+            if queued.fault.skip > 0 {
+                queued.fault.skip -= 1;
             } else if taken.is_none() {
-                taken = Some(Arc::clone(&queued.fault));
-                queued.times = queued.times.map(|times| times - 1);
+                taken = Some(queued.fault.clone());
+                queued.fault.times = queued.fault.times.map(|times| times - 1);
                 queued.has_struck = true;
             }
         }
-        self.queue.retain(|queued| queued.times != Some(0));
+        self.queue.retain(|queued| queued.fault.times != Some(0));
         taken
     }
 
     /// The faults that have not struck as often as they should; those that always strike should at least once.
     pub(super) fn unused(&self) -> Vec<Fault> {
-        let unused = self.queue.iter().filter(|queued| queued.times.is_some() || !queued.has_struck);
-        unused
-            .map(|&Queued { ref fault, skip, times, .. }| Fault { skip, times, ..Fault::clone(fault) })
-            .collect()
+        let unused = self.queue.iter().filter(|queued| queued.fault.times.is_some() || !queued.has_struck);
+        unused.map(|queued| queued.fault.clone()).collect()
     }
 }

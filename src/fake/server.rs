@@ -83,7 +83,7 @@ impl Server {
 
     fn close_port(&mut self) {
         // A connection wakes the thread that accepts. Its other end is closed first and so waits on the port for a
-        // minute (TIME-WAIT), during which no client of another server is given that port for its own end.
+        // minute (TIME-WAIT), during which the system gives the port to no other program that asks for any.
         if self.accepting.is_some()
             && let Ok(_open_until_joined) = TcpStream::connect(self.address)
         {

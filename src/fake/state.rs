@@ -78,9 +78,8 @@ impl State {
         })
     }
 
-    /// Adds an execution at the place that its time gives it, in whole milliseconds as the service counts.
-    pub(super) fn insert(&mut self, worker_id: &str, mut execution: WebhookExecution) {
-        execution.created_at = whole_milliseconds(execution.created_at);
+    /// Adds an execution at the place that its time gives it.
+    pub(super) fn insert(&mut self, worker_id: &str, execution: WebhookExecution) {
         let executions = &mut self.workers.entry(worker_id.to_owned()).or_default().executions;
         let place = executions.partition_point(|other| other.created_at > execution.created_at);
         executions.insert(place, execution);
@@ -228,6 +227,7 @@ fn parse_page(text: &str) -> Option<u64> {
     page.filter(|page| *page > 0)
 }
 
+/// The service's clock counts milliseconds.
 pub(super) fn whole_milliseconds(time: OffsetDateTime) -> OffsetDateTime {
     time.replace_millisecond(time.millisecond()).unwrap_or(time)
 }

@@ -20,6 +20,10 @@ impl BaseUrl {
         if url.len() > MAX_LINE {
             return Err(format!("the base URL is over {}", in_words(MAX_LINE)));
         }
+        // The `http` crate accepts them in a path, and would send them as they are.
+        if !url.is_ascii() {
+            return Err("the base URL must be ASCII; percent-encode what is not".into());
+        }
         if url.contains(['?', '#']) {
             return Err("the base URL must not carry a query or fragment".into());
         }
@@ -89,6 +93,10 @@ fn address(host: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use ureq::unversioned::resolver::DefaultResolver;
+
     use super::*;
 
     #[test]
@@ -150,5 +158,60 @@ mod tests {
         ] {
             assert_eq!(BaseUrl::parse(url).unwrap().is_loopback(), is_loopback, "{url}");
         }
+    }
+
+    /// All sequences of up to three of these, each of which has been part of a URL that was taken for another.
+    const PIECES: [&str; 24] = [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[",
+        "]",
+        ":",
+        "@",
+        ".",
+        "0",
+        "1",
+        "0x7f",
+        "%31",
+        "80",
+        "+",
+        "-",
+        "_",
+        " ",
+        "\\",
+        "/",
+        "\t",
+        "evil.example",
+        "::1",
+        "\u{e9}",
+    ];
+
+    #[test]
+    fn what_is_taken_for_loopback_is_connected_to_there_and_sent_as_it_is() {
+        let mut accepted = 0;
+        let pieces = || PIECES.into_iter().chain([""]);
+        for first in pieces() {
+            for second in pieces() {
+                for third in pieces() {
+                    let url = format!("http://{first}{second}{third}");
+                    let Ok(base_url) = BaseUrl::parse(&url) else { continue };
+                    let uri = base_url.join("/api").unwrap();
+                    let authority = uri.authority().unwrap();
+                    assert!(url.starts_with(&format!("http://{authority}")), "{url}");
+                    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:[]-_".contains(&byte);
+                    assert!(authority.as_str().bytes().all(is_plain), "{url}");
+                    let target = DefaultResolver::host_and_port(&Scheme::HTTP, authority).unwrap();
+                    let is_loopback = match target.parse::<SocketAddr>() {
+                        Ok(address) => address.ip().to_canonical().is_loopback(),
+                        Err(_) => target.rsplit_once(':').unwrap().0 == "localhost",
+                    };
+                    assert_eq!(base_url.is_loopback(), is_loopback, "{url}: {target}");
+                    accepted += 1;
+                }
+            }
+        }
+        assert!(accepted > 100, "{accepted}");
     }
 }

@@ -17,13 +17,12 @@ fn reference(location: &str, base_url: &BaseUrl, id: &str) -> Option<String> {
     if location.starts_with("//") {
         return absolute(&format!("{}:{location}", base_url.scheme), base_url, id);
     }
-    let (first_segment, _) = location.split_once('/').unwrap_or((location, ""));
-    if first_segment.contains(':') {
+    let path = location.split(['?', '#']).next()?;
+    if path.split('/').next()?.contains(':') {
         return absolute(location, base_url, id);
     }
-    let path_start = location.split(['?', '#']).next()?;
-    let _: Uri = format!("/{path_start}").parse().ok()?;
-    Some(without_id(path_start, id))
+    let _: Uri = format!("/{path}").parse().ok()?;
+    Some(without_id(path, id))
 }
 
 fn absolute(location: &str, base_url: &BaseUrl, id: &str) -> Option<String> {
@@ -35,11 +34,14 @@ fn absolute(location: &str, base_url: &BaseUrl, id: &str) -> Option<String> {
     Some(format!("{scheme}://{host_and_port}{path}"))
 }
 
+/// The path, with each segment redacted that has the id in it; all of it, if the id spans segments.
 fn without_id(path: &str, id: &str) -> String {
-    let decoded = |segment| percent_decode_str(segment).collect::<Vec<u8>>();
+    let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
     let id = decoded(id);
-    let shown = |segment| if decoded(segment) == id { "[redacted]" } else { segment };
-    path.split('/').map(shown).collect::<Vec<_>>().join("/")
+    let has_id = |text| decoded(text).windows(id.len()).any(|part| part == id);
+    let shown = |segment| if has_id(segment) { "[redacted]" } else { segment };
+    let path = path.split('/').map(shown).collect::<Vec<_>>().join("/");
+    if has_id(&path) { "/[redacted]".into() } else { path }
 }
 
 #[cfg(test)]
@@ -62,8 +64,14 @@ mod tests {
             ("https://handinger.test/wrk%201", "https://handinger.test"),
             ("http://handinger.test:8443/wrk%201", "http://handinger.test:8443"),
             ("/v2/w%72k%201/webhook#s3cret", "/v2/[redacted]/webhook"),
+            ("/v2/wrk 1.json", "an invalid URL"),
+            ("/v2/wrk%201.json/webhook", "/v2/[redacted]/webhook"),
+            ("/v2/id=wrk%201;v=2", "/v2/[redacted]"),
+            ("wrk%201", "[redacted]"),
             ("/login?next=https://example.com/s3cret", "/login"),
             ("login?s3cret", "login"),
+            ("login?next=https://example.com/s3cret", "login"),
+            ("login#s3:cret", "login"),
             ("?s3cret", ""),
             ("mailto:s3cret", "an invalid URL"),
             ("https:s3cret", "an invalid URL"),
@@ -72,6 +80,14 @@ mod tests {
         ] {
             let value = HeaderValue::from_bytes(location.as_bytes()).unwrap();
             assert_eq!(shown(&value, &base_url, "wrk%201"), shown_as, "{location}");
+        }
+        for (location, shown_as) in [
+            ("/workers/a/b/webhook", "/[redacted]"),
+            ("/workers/a%2Fb/webhook", "/workers/[redacted]/webhook"),
+            ("/workers/a/c", "/workers/a/c"),
+        ] {
+            let value = HeaderValue::from_static(location);
+            assert_eq!(shown(&value, &base_url, "a%2Fb"), shown_as, "{location}");
         }
     }
 }

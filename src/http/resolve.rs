@@ -18,10 +18,7 @@ use ureq::unversioned::transport::NextTimeout;
 use ureq::{Error, Timeout};
 
 use super::connect::NotSent;
-use super::{MAX_ADDRESS_AGE, MAX_LOOKUPS};
-
-/// As many as [`ResolvedSocketAddrs`] holds.
-const MAX_ADDRESSES: usize = 16;
+use super::{MAX_ADDRESS_AGE, MAX_ADDRESSES, MAX_LOOKUPS};
 
 type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
@@ -106,7 +103,8 @@ impl CachingResolver {
     /// On a thread of its own, since a lookup can be neither bounded nor stopped.
     fn start_lookup(&self, place: usize, name: String) -> io::Result<()> {
         let (shared, lookup) = (Arc::clone(&self.shared), self.lookup);
-        thread::Builder::new().name("handinger-lookup".into()).spawn(move || {
+        let lookup_thread = thread::Builder::new().name("handinger-lookup".into());
+        let started = lookup_thread.spawn(move || {
             let result = lookup(&name);
             let host = &mut shared.hosts()[place];
             host.lookups_under_way -= 1;
@@ -120,8 +118,10 @@ impl CachingResolver {
                 Err(error) => host.failure = Some((error.kind(), error.to_string())),
             }
             shared.lookup_ended.notify_all();
-        })?;
-        Ok(())
+        });
+        started
+            .map(drop)
+            .map_err(|error| io::Error::new(error.kind(), format!("no thread for the name lookup: {error}")))
     }
 
     /// Returns what the next lookup to end finds, whoever started it.
@@ -199,11 +199,15 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
 
+    #[expect(
+        clippy::field_reassign_with_default,
+        reason = "structs of `ureq::unversioned` are not constructed"
+    )]
     fn resolve(resolver: &CachingResolver, url: &'static str, millis: u64) -> Result<Vec<SocketAddr>, Error> {
         let mut timeout = NextTimeout::default();
         timeout.after = Duration::from_millis(millis).into();
-        let resolved = resolver.resolve(&Uri::from_static(url), &Config::default(), timeout);
-        resolved.map(|addresses| addresses.to_vec())
+        let addresses = resolver.resolve(&Uri::from_static(url), &Config::default(), timeout)?;
+        Ok(addresses.to_vec())
     }
 
     #[test]

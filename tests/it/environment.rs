@@ -3,6 +3,7 @@
 //! A process cannot change its environment without `unsafe`, so each case runs [`child`] in a process of its own.
 
 use std::env;
+use std::error::Error as _;
 use std::ffi::OsStr;
 
 use handinger::{Error, HandingerClient, HandingerClientBuilder};
@@ -18,6 +19,11 @@ const CUSTOM_HEADERS: &str = "HANDINGER_CUSTOM_HEADERS";
 #[test]
 fn child() {
     let Ok(task) = env::var(TASK) else { return };
+    if task == "regenerate" {
+        let error = HandingerClient::from_env().unwrap().regenerate_token("wrk_1").unwrap_err();
+        let (source, applied) = (error.source().unwrap(), error.may_have_been_applied());
+        return eprintln!("{error}: {source}; may have been applied: {applied}");
+    }
     let result = match &*task {
         "call" => HandingerClient::from_env().and_then(|client| {
             client.retrieve_webhook("wrk_1")?;
@@ -124,4 +130,23 @@ fn variables_that_are_not_unicode_are_rejected_and_not_echoed() {
         let outcome = run("build", &[(API_KEY, key), (name, odd)]);
         assert_eq!(outcome, format!("InvalidInput: build client: {name} is not Unicode"));
     }
+}
+
+/// A stack that no address space holds makes every start of a thread fail. The test itself runs on the main thread.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn where_no_thread_can_be_had_the_lookup_is_an_error_of_a_request_that_was_not_sent() {
+    let server = Server::responding([response(200, WEBHOOK)]);
+    let base_url = server.base_url().replace("127.0.0.1", "localhost");
+    let stack = (1_u64 << 47).to_string();
+    let variables =
+        [(TASK, "regenerate"), (API_KEY, KEY), (BASE_URL, &*base_url), ("RUST_MIN_STACK", &*stack)];
+    let outcome = rerun("environment::child", &variables);
+    assert!(
+        outcome.contains(": could not connect to localhost:")
+            && outcome.contains(" (3 attempts): no thread for the name lookup: ")
+            && outcome.ends_with("; may have been applied: false\n"),
+        "{outcome}"
+    );
+    assert_eq!(server.connections(), 0);
 }

@@ -90,6 +90,7 @@ fn with_key(name: &str, args: &[&str], base_url: &str) -> Printed {
 
 fn fake_with_webhook() -> (FakeHandinger, HandingerClient, String) {
     let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
     fake.add_worker("wrk_1");
     let client = fake.client();
     let token = client.update_webhook("wrk_1", URL).unwrap().token.unwrap().as_str().to_owned();
@@ -158,6 +159,7 @@ fn a_blank_key_is_bad_usage_and_no_demonstration() {
 #[test]
 fn a_failure_of_the_service_is_exit_code_1_and_says_why() {
     let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
     for (name, args) in [
         ("quickstart", &["wrk_1"][..]),
         ("set_webhook", &["wrk_1", URL]),
@@ -406,6 +408,7 @@ fn quickstart_with_a_key_sends_only_gets() {
 #[test]
 fn set_webhook_sets_replaces_and_clears() {
     let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
     fake.add_worker("wrk_1");
     let rows: [(&[&str], &str); 4] = [
         (&["wrk_1", URL], "before  none\nnow     https://example.com/hook\ntoken   a new one"),
@@ -453,6 +456,7 @@ fn the_token_of_a_demonstration_is_not_handed_out() {
 #[test]
 fn rotate_token_without_a_webhook_fails_before_it_rotates() {
     let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
     fake.add_worker("wrk_1");
     let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &fake.base_url());
     assert_eq!((code, stdout.as_str(), fake.request_count()), (Some(1), "", 1));
@@ -838,6 +842,7 @@ impl BuildScript {
 #[ignore = "builds a crate of its own; run by .ci/build-script"]
 fn build_script_survives_an_outage() {
     let fake = FakeHandinger::start();
+    fake.add_api_key(KEY);
     let build_script = BuildScript::new();
     let worker_id = &build_script.worker_id;
     fake.add_worker(worker_id);

@@ -5,8 +5,11 @@ use std::ops::Range;
 use std::thread;
 
 use handinger::fake::FakeHandinger;
-use handinger::{Error, ErrorKind, Executions, Progress, RequestStatus, WebhookExecution};
+use handinger::{End, Error, ErrorKind, Executions, Progress, WebhookExecution};
 use time::{Duration, OffsetDateTime};
+
+use crate::pages::page;
+use crate::support::{Server, client};
 
 const WORKER: &str = "wrk_1";
 
@@ -35,7 +38,7 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Removes rows by their places from the newest, as far as there are such.
+    /// Removes executions by their places from the newest, as far as there are such.
     fn remove(&mut self, places: Range<usize>) {
         let end = places.end.min(self.newest_first.len());
         for id in self.newest_first.drain(places.start.min(end)..end) {
@@ -44,7 +47,7 @@ impl<'a> History<'a> {
     }
 
     fn executions(&self) -> Executions {
-        self.fake.client().executions(&*self.worker)
+        self.fake.client().executions(&self.worker)
     }
 }
 
@@ -145,7 +148,7 @@ fn an_error_keeps_what_was_read_and_names_the_page_and_resume_goes_on_there() {
     let error = executions.next().unwrap().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "list executions of worker wrk_1, page 2: the server answered 500: Internal Server Error (3 tries)"
+        "list executions of worker wrk_1, page 2: the server returned 500: Internal Server Error (3 attempts)"
     );
     assert!(executions.next().is_none());
     assert!(executions.next().is_none());
@@ -161,14 +164,14 @@ fn an_error_keeps_what_was_read_and_names_the_page_and_resume_goes_on_there() {
 }
 
 #[test]
-fn answers_that_are_cut_short_are_asked_for_again() {
+fn responses_that_are_truncated_are_requested_again() {
     let fake = FakeHandinger::start();
     let history = History::new(&fake, WORKER, 120);
     let mut executions = history.executions();
     let mut read = Vec::new();
     loop {
         if read.len() % 50 == 0 {
-            fake.cut_next(2);
+            fake.lose_next(2);
         }
         let Some(execution) = executions.next().transpose().unwrap() else { break };
         read.push(execution.id);
@@ -177,7 +180,7 @@ fn answers_that_are_cut_short_are_asked_for_again() {
 }
 
 #[test]
-fn since_ends_at_the_first_older_row_without_a_further_request() {
+fn since_ends_at_the_first_older_execution_without_a_further_request() {
     let fake = FakeHandinger::start();
     deliver_every_second(&fake, 120);
     // The newest is of second 119, and page 1 ends with second 70.
@@ -201,6 +204,85 @@ fn since_ends_at_the_first_older_row_without_a_further_request() {
         executions.resume();
         assert!(executions.next().is_none(), "only an error can be resumed from");
     }
+}
+
+#[test]
+fn after_ends_before_the_first_of_its_ids_without_a_further_request() {
+    let fake = FakeHandinger::start();
+    let mut history = History::new(&fake, WORKER, 120);
+    for (places, count, requests) in [
+        (&[0][..], 0, 1),
+        (&[49], 49, 1),
+        (&[50], 50, 2),
+        (&[119], 119, 3),
+        (&[70, 30], 30, 1),
+        (&[30, 70], 30, 1),
+    ] {
+        let before = fake.request_count();
+        let after = |executions: Executions, place: &usize| executions.after(&history.newest_first[*place]);
+        let mut executions = places.iter().fold(history.executions(), after);
+        assert_eq!(executions.end(), None);
+        assert_eq!(ids(executions.by_ref()), history.newest_first[..count], "after {places:?}");
+        assert_eq!(fake.request_count() - before, requests, "after {places:?}");
+        assert_eq!(executions.end(), Some(End::After));
+    }
+
+    // One of two that is gone is no loss; both are.
+    let [gone, kept] = [90, 110].map(|place| history.newest_first[place].clone());
+    history.remove(90..91);
+    let mut executions = history.executions().after(&gone).after(kept);
+    assert_eq!((executions.by_ref().count(), executions.end()), (109, Some(End::After)));
+    let mut executions = history.executions().after(gone);
+    assert_eq!((executions.by_ref().count(), executions.end()), (119, Some(End::LastPage)));
+}
+
+#[test]
+fn a_walk_that_is_complete_can_be_asked_how_it_ended() {
+    let fake = FakeHandinger::start();
+    deliver_every_second(&fake, 60);
+    let newest = fake.client().list_executions(WORKER, 1).unwrap().logs.remove(0).id;
+    let since = OffsetDateTime::UNIX_EPOCH + Duration::seconds(30);
+    let executions = || fake.client().executions(WORKER);
+    for (mut executions, end) in [
+        (executions(), End::LastPage),
+        (executions().starting_at(9), End::LastPage),
+        (executions().since(since), End::Since),
+        (executions().since(OffsetDateTime::UNIX_EPOCH), End::LastPage),
+        (executions().after(&newest), End::After),
+        (executions().since(since + Duration::HOUR).after(&newest), End::After),
+        (executions().after("").since(since).starting_at(2), End::Since),
+    ] {
+        assert_eq!(executions.end(), None);
+        while let Some(execution) = executions.next() {
+            execution.unwrap();
+            assert_eq!(executions.end(), None);
+        }
+        assert_eq!(executions.end(), Some(end));
+    }
+
+    let mut failing = executions();
+    fake.fail_next(3, 500);
+    assert!(failing.next().unwrap().is_err());
+    assert_eq!(failing.end(), None);
+}
+
+#[test]
+fn a_walk_that_may_have_missed_executions_says_so_after_all_it_found() {
+    let server = Server::responding([page("a b", "9"), page("", "9"), page("b c", "3")]);
+    let mut executions = client(server.base_url()).executions(WORKER);
+    assert_eq!(ids(executions.by_ref().take(2)), ["a", "b"]);
+    let error = executions.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incomplete);
+    assert_eq!(
+        error.to_string(),
+        "list executions of worker wrk_1: executions may be missing: a page before the last one is empty"
+    );
+    assert!(executions.next().is_none());
+    assert_eq!(executions.end(), None);
+
+    executions.resume();
+    assert_eq!(ids(executions.by_ref()), ["c"]);
+    assert_eq!(executions.end(), Some(End::LastPage));
 }
 
 #[test]
@@ -255,27 +337,27 @@ fn nothing_is_requested_ahead_of_need() {
 }
 
 #[test]
-fn progress_tells_page_rows_and_totals() {
+fn progress_reports_page_executions_and_totals() {
     let fake = FakeHandinger::start();
     let mut history = History::new(&fake, WORKER, 120);
     let mut executions = history.executions();
-    let told =
+    let reported =
         |progress: Progress| (progress.page, progress.page_count, progress.executions, progress.total_count);
-    assert_eq!(told(executions.progress()), (0, 0, 0, 0));
+    assert_eq!(reported(executions.progress()), (0, 0, 0, 0));
     executions.next();
-    assert_eq!(told(executions.progress()), (1, 3, 1, 120));
+    assert_eq!(reported(executions.progress()), (1, 3, 1, 120));
     executions.nth(48);
-    assert_eq!(told(executions.progress()), (1, 3, 50, 120));
+    assert_eq!(reported(executions.progress()), (1, 3, 50, 120));
     history.deliver(31);
     executions.next();
-    assert_eq!(told(executions.progress()), (2, 4, 51, 151));
+    assert_eq!(reported(executions.progress()), (2, 4, 51, 151));
     fake.fail_next(3, 500);
     let error = executions.find_map(Result::err);
     assert!(error.is_some());
-    assert_eq!(told(executions.progress()), (2, 4, 69, 151));
+    assert_eq!(reported(executions.progress()), (2, 4, 69, 151));
     executions.resume();
     assert_eq!(executions.by_ref().count(), 51);
-    assert_eq!(told(executions.progress()), (4, 4, 120, 151));
+    assert_eq!(reported(executions.progress()), (4, 4, 120, 151));
 }
 
 #[test]
@@ -318,7 +400,7 @@ fn it_goes_with_what_iterators_are_used_with() -> Result<(), Error> {
     fake.deliver(WORKER, 503);
 
     is_fused_and_owned(&history.executions());
-    let executions = fake.client().executions(String::from(WORKER));
+    let executions = fake.client().executions(&String::from(WORKER));
     assert_eq!(thread::spawn(move || executions.count()).join().unwrap(), 121);
 
     assert_eq!(history.executions().collect::<Result<Vec<_>, _>>()?.len(), 121);
@@ -326,7 +408,7 @@ fn it_goes_with_what_iterators_are_used_with() -> Result<(), Error> {
     assert_eq!(history.executions().take(7).collect::<Result<Vec<_>, _>>()?.len(), 7);
     let mut errors = 0;
     for execution in history.executions() {
-        errors += usize::from(execution?.request_status == RequestStatus::Error);
+        errors += usize::from(!execution?.is_success());
     }
     assert_eq!(errors, 1);
 

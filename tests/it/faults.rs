@@ -121,6 +121,17 @@ fn a_body_without_a_length_ends_with_the_connection() {
 }
 
 #[test]
+fn a_truncated_body_without_a_length_does_not_decode_and_is_not_retried() {
+    let bytes = format!("HTTP/1.1 200 OK\r\n\r\n{}", &ANY_BODY[..ANY_BODY.len() - 1]);
+    for (name, call) in CALLS {
+        let server = Server::faulty(usize::MAX, &sends(bytes.clone()));
+        let error = call(&client(server.base_url())).unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Decode, 1), "{name}: {error}");
+        assert_eq!(error.may_have_been_applied(), !matches!(name, "retrieve" | "list"), "{name}: {error}");
+    }
+}
+
+#[test]
 fn the_second_response_to_one_request_is_not_taken_for_that_to_the_next() {
     let other = WEBHOOK.replace("example.com", "evil.example");
     for late in [false, true] {

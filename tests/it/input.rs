@@ -182,6 +182,28 @@ fn an_invalid_header_is_rejected() {
 }
 
 #[test]
+fn the_headers_are_bounded_one_by_one_and_in_sum() {
+    let server = server();
+    let with = |number: usize, length: usize| {
+        (0..number).fold(builder(server.base_url()), |builder, n| {
+            builder.header(format!("x-{n}"), "v".repeat(length))
+        })
+    };
+    let too_many = "the headers are over 64 KiB in all";
+    assert_not_built(with(9, 8000), too_many);
+    assert_not_built(with(9, 8000).user_agent("short"), too_many);
+    assert_not_built(with(600, 1000), too_many);
+    assert_not_built(with(8, 8000).user_agent("u".repeat(8000)), too_many);
+    assert_not_built(with(1, 8190), "the header x-0 is over 8 KiB");
+    // One name several times is one header.
+    let repeated = (0..100).fold(with(0, 0), |builder, _| builder.header("x-0", "v".repeat(8000)));
+    for builder in [with(8, 8000), repeated] {
+        builder.build().unwrap().retrieve_webhook("wrk_1").unwrap();
+    }
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
 fn an_invalid_base_url_is_rejected() {
     let no_url = "the base URL is not a URL";
     let query = "the base URL must not carry a query or fragment";
@@ -201,6 +223,8 @@ fn an_invalid_base_url_is_rejected() {
         ("//handinger.com", NO_BASE),
         ("ftp://handinger.com", NO_BASE),
         ("ws://127.0.0.1", NO_BASE),
+        ("https://handinger.com/\u{e9}", "the base URL must be ASCII; percent-encode what is not"),
+        ("https://handinger.com/\u{80}", "the base URL must be ASCII; percent-encode what is not"),
         ("https://handinger.com?x=1", query),
         ("https://handinger.com/?", query),
         ("https://handinger.com/api?x=1", query),
@@ -321,15 +345,19 @@ fn a_webhook_url_over_8_kib_is_rejected() {
 fn a_timeout_of_zero_is_rejected() {
     let server = server();
     let zero = Duration::ZERO;
-    let problem = "a timeout must be more than zero";
-    assert_not_built(builder(server.base_url()).timeout(zero), problem);
-    assert_not_built(builder(server.base_url()).connect_timeout(zero), problem);
-    assert_not_built(builder(server.base_url()).total_timeout(zero), problem);
+    let builder = || builder(server.base_url());
+    assert_not_built(builder().timeout(zero), "the timeout must be more than zero");
+    assert_not_built(builder().connect_timeout(zero), "the connect_timeout must be more than zero");
+    assert_not_built(builder().total_timeout(zero), "the total_timeout must be more than zero");
 
     let client = client(server.base_url());
-    for client in [client.with_timeout(zero), client.with_total_timeout(zero)] {
-        let display = "delete webhook: a timeout must be more than zero";
-        assert_rejected(&client.delete_webhook("wrk_1").unwrap_err(), display);
+    for (client, name) in [
+        (client.with_timeout(zero), "timeout"),
+        (client.with_connect_timeout(zero), "connect_timeout"),
+        (client.with_total_timeout(zero), "total_timeout"),
+    ] {
+        let display = format!("delete webhook: the {name} must be more than zero");
+        assert_rejected(&client.delete_webhook("wrk_1").unwrap_err(), &display);
     }
     assert_eq!(server.connections(), 0);
 }

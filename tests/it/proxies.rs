@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use handinger::HandingerClient;
-use ureq::{Agent, Proxy};
+use ureq::{Agent, Proxy, ProxyProtocol};
 
 use crate::support::{self, KEY, Server, WEBHOOK, rerun, response, unlistened};
 
@@ -207,4 +207,137 @@ fn an_unsupported_proxy_in_the_environment_is_not_ignored() {
 fn an_https_proxy_is_rejected_in_a_build_without_tls() {
     let outcome = outcome("http://handinger.test", &[("ALL_PROXY", "https://127.0.0.1:9")]);
     assert!(outcome.contains("an https proxy needs the cargo feature `rustls` of handinger"), "{outcome}");
+}
+
+/// What `build()` says of an `http` base URL whose requests would go through a caller's proxy.
+const UNENCRYPTED: &str = "build client: \
+    the agent's proxy would receive the key unencrypted; use https, or allow_insecure_http(true)";
+
+/// Every protocol that this build can speak with a proxy.
+fn protocols() -> Vec<ProxyProtocol> {
+    let mut protocols = vec![ProxyProtocol::Http];
+    if cfg!(any(feature = "rustls", feature = "native-tls")) {
+        protocols.push(ProxyProtocol::Https);
+    }
+    if cfg!(feature = "socks-proxy") {
+        use ProxyProtocol::{Socks4, Socks4A, Socks5, Socks5h};
+        protocols.extend([Socks4, Socks4A, Socks5, Socks5h]);
+    }
+    protocols
+}
+
+fn agent_with(proxy: Proxy) -> Agent {
+    Agent::config_builder().proxy(Some(proxy)).build().new_agent()
+}
+
+/// Proxies at this address, set in each way there is. They are for all hosts but `direct.test`.
+fn proxies(address: SocketAddr) -> Vec<(String, Proxy)> {
+    let mut proxies = vec![("without a scheme".to_owned(), Proxy::new(&address.to_string()).unwrap())];
+    for protocol in protocols() {
+        let url = format!("{}://{address}", format!("{protocol:?}").to_lowercase());
+        for url in [url.clone(), url.replace("://", "://user:s3cret@")] {
+            proxies.push((url.clone(), Proxy::new(&url).unwrap()));
+        }
+        let builder = || Proxy::builder(protocol).host("127.0.0.1").port(address.port());
+        for resolve_target in [true, false] {
+            let proxy = builder().no_proxy("direct.test").resolve_target(resolve_target).build().unwrap();
+            proxies.push((format!("{protocol:?}, resolves here: {resolve_target}"), proxy));
+        }
+    }
+    proxies
+}
+
+#[test]
+fn no_proxy_of_an_agent_receives_the_key_unencrypted() {
+    let proxy = Server::responding([response(200, WEBHOOK)]);
+    for (what, settings) in proxies(proxy.address()) {
+        for host in ["127.0.0.1:1", "localhost", "[::1]:1", "localhost:8080/prefix"] {
+            let builder = support::builder(format!("http://{host}")).agent(agent_with(settings.clone()));
+            let error = builder.build().expect_err(&what);
+            assert_eq!(error.to_string(), UNENCRYPTED, "{what}: {host}");
+        }
+        // For other hosts, the base URL is rejected already.
+        for host in ["example.test", "localhost.test", "10.0.0.1", "127.0.0.1.test"] {
+            let builder = support::builder(format!("http://{host}")).agent(agent_with(settings.clone()));
+            let error = builder.build().expect_err(&what).to_string();
+            let expected = format!("the base URL would send the key unencrypted to {host};");
+            assert!(error.contains(&expected), "{what}: {error}");
+        }
+    }
+    assert_eq!(proxy.connections(), 0);
+}
+
+#[test]
+fn a_proxy_of_an_agent_is_used_unencrypted_only_if_that_is_allowed() {
+    let target = target();
+    let proxy = proxy_to(target.address());
+    for host in ["127.0.0.1:1", "handinger.test"] {
+        let builder = support::builder(format!("http://{host}")).agent(agent(&proxy.base_url()));
+        builder.allow_insecure_http(true).build().unwrap().retrieve_webhook("wrk_1").unwrap();
+    }
+    assert_eq!((proxy.requests().len(), target.requests().len()), (2, 2));
+}
+
+#[test]
+fn a_loopback_host_that_an_agent_reaches_without_its_proxy_is_accepted() {
+    let (target, proxy) = (target(), Server::responding([response(502, "")]));
+    for (no_proxy, host, is_direct) in [
+        ("127.0.0.1", "127.0.0.1", true),
+        ("*", "127.0.0.1", true),
+        ("*", "localhost", true),
+        ("localhost", "localhost", true),
+        ("localhost", "127.0.0.1", false),
+        ("127.0.0.2", "127.0.0.1", false),
+        (".test", "localhost", false),
+    ] {
+        let settings = Proxy::builder(ProxyProtocol::Http).host("127.0.0.1").port(proxy.address().port());
+        let agent = agent_with(settings.no_proxy(no_proxy).build().unwrap());
+        let base_url = target.base_url().replace("127.0.0.1", host);
+        let before = target.requests().len();
+        match support::builder(base_url).agent(agent).build() {
+            Ok(client) => drop(client.retrieve_webhook("wrk_1").unwrap()),
+            Err(error) => assert_eq!(error.to_string(), UNENCRYPTED),
+        }
+        assert_eq!(target.requests().len() > before, is_direct, "{no_proxy}: {host}");
+    }
+    assert_eq!(proxy.connections(), 0);
+}
+
+const CALLERS_AGENT: &str = "HANDINGER_TEST_CALLERS_AGENT";
+
+/// Runs in the child processes of the test below: a client with a default agent of ureq, whose proxy is the environment's.
+#[test]
+fn child_with_an_agent() {
+    let Ok(base_url) = env::var(CALLERS_AGENT) else { return };
+    match support::builder(base_url).agent(Agent::new_with_defaults()).build() {
+        Ok(client) => eprintln!("{}", regenerate(&client)),
+        Err(error) => eprintln!("{error}"),
+    }
+}
+
+#[test]
+fn a_proxy_in_the_environment_of_a_default_agent_does_not_receive_the_key_unencrypted() {
+    let (target, proxy) = (target(), Server::responding([response(200, WEBHOOK)]));
+    let run = |variables: &[(&str, &str)]| {
+        let base_url = target.base_url();
+        let variables = [variables, &[(CALLERS_AGENT, &*base_url)]].concat();
+        rerun("proxies::child_with_an_agent", &variables).trim_end().to_owned()
+    };
+    let address = proxy.address().to_string();
+    let mut urls = vec![address.clone(), format!("http://user:s3cret@{address}")];
+    urls.extend(protocols().iter().map(|protocol| format!("{protocol:?}://{address}").to_lowercase()));
+    for url in &urls {
+        for variable in ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
+            // Not each variable with each URL: each case is a process.
+            if variable == "HTTP_PROXY" || *url == urls[0] {
+                assert_eq!(run(&[(variable, url)]), UNENCRYPTED, "{variable}={url}");
+            }
+        }
+    }
+    assert_eq!(run(&[("HTTP_PROXY", &address), ("NO_PROXY", "example.test")]), UNENCRYPTED);
+    assert_eq!((proxy.connections(), target.requests().len()), (0, 0));
+
+    assert_eq!(run(&[("HTTP_PROXY", &address), ("NO_PROXY", "127.0.0.1")]), "done");
+    assert_eq!(run(&[]), "done");
+    assert_eq!((proxy.connections(), target.requests().len()), (0, 2));
 }

@@ -7,8 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use handinger::{Error, ErrorKind, HandingerClient};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
+use time::{OffsetDateTime, format_description};
 
 use crate::support::{
     ANY_BODY, CALLS, Fault, KEY, Server, WEBHOOK, Waits, builder, client, response, response_with, sends,
@@ -281,13 +280,42 @@ fn a_requested_wait_is_made_exactly() {
     }
 }
 
+/// The formats of an HTTP date (RFC 9110 §5.6.7): the one to write, and the two obsolete ones that are to be read.
+const HTTP_DATES: [&str; 3] = [
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT",
+    "[weekday], [day]-[month repr:short]-[year repr:last_two] [hour]:[minute]:[second] GMT",
+    "[weekday repr:short] [month repr:short] [day padding:space] [hour]:[minute]:[second] [year]",
+];
+
 #[test]
 fn a_wait_until_a_date_ends_at_that_date() {
-    let date = (OffsetDateTime::now_utc() + Duration::from_secs(50)).format(&Rfc2822).unwrap();
-    let date = date.replace("+0000", "GMT");
-    let (waits, result, _) = rejected_once(&[("Retry-After", &date)]);
-    assert!(matches!(waits[..], [wait] if wait <= Duration::from_secs(50) && wait > Duration::from_secs(20)));
-    result.unwrap();
+    for format in HTTP_DATES {
+        let format = format_description::parse_borrowed::<2>(format).unwrap();
+        let date = (OffsetDateTime::now_utc() + Duration::from_secs(50)).format(&format).unwrap();
+        let (waits, result, requests) = rejected_once(&[("Retry-After", &date)]);
+        let expected = Duration::from_secs(20)..=Duration::from_secs(50);
+        assert!(matches!(&waits[..], [wait] if expected.contains(wait)), "{date}: {waits:?}");
+        assert!(result.is_ok() && requests == 2, "{date}: {result:?}");
+    }
+}
+
+#[test]
+fn what_a_server_asks_for_can_be_added_to_an_instant() {
+    let digits = "9".repeat(400);
+    for header in [
+        ("Retry-After", "18446744073709551615"),
+        ("Retry-After", "18446744073709551616.999"),
+        ("Retry-After", &digits),
+        ("retry-after-ms", &digits),
+        ("retry-after-ms", "18446744073709551615"),
+        ("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ("Retry-After", "Fri Dec 31 23:59:59 9999"),
+    ] {
+        let (waits, result, _) = rejected_once(&[header]);
+        let wait = result.unwrap_err().retry_after().unwrap();
+        assert!(waits.is_empty() && wait <= Duration::from_secs(365 * 86_400), "{header:?}: {wait:?}");
+        assert!(Instant::now().checked_add(wait).is_some(), "{header:?}");
+    }
 }
 
 #[test]

@@ -352,3 +352,59 @@ fn each_thread_has_its_own_log() {
     thread::spawn(move || client.retrieve_webhook("wrk_1").unwrap_err()).join().unwrap();
     assert_eq!(logged(), [""; 0]);
 }
+
+#[test]
+fn no_log_line_contains_a_workers_id() {
+    let id = "wrk_5ecr3t é/x";
+    let encoded = "wrk_5ecr3t%20%C3%A9%2Fx";
+    let lower = encoded.to_lowercase();
+    let not_found = format!(r#"{{"error":{{"message":"no worker {id}"}}}}"#);
+    let mut responses = vec![
+        response(200, r#"{"url":null,"token":null,"logs":[],"page":1,"pageCount":0,"totalCount":0}"#),
+        response(200, id),
+        response(404, not_found),
+        response(503, id),
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 99\r\nX-Id: {encoded}\r\n\r\n{id}").into_bytes(),
+        format!("{encoded}\r\n\r\n").into_bytes(),
+    ];
+    let locations = [encoded, &lower, "wrk_5ecr3t%20%c3%a9/x"].map(|id| {
+        [
+            format!("/v2/workers/{id}/webhook"),
+            format!("/v2/workers/{id}.json"),
+            format!("/v2/worker={id};x"),
+            format!("{id}/webhook"),
+            format!("/v2?worker={id}#{id}"),
+            format!("https://example.com/{id}?{id}#{id}"),
+            format!("//example.com/{id}"),
+            format!("https://{id}@example.com/"),
+            format!("http://BASE/{id}"),
+        ]
+    });
+    for location in locations.into_iter().flatten() {
+        responses.push(response_with(301, &[("Location", &location)], ""));
+    }
+    for response in responses {
+        let base = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
+        let address = std::sync::Arc::clone(&base);
+        let server = Server::start(move |_, connection| {
+            let text = String::from_utf8_lossy(&response).replace("BASE", address.wait());
+            connection.request();
+            connection.send(text);
+        });
+        base.set(server.address().to_string()).unwrap();
+        let client = builder(server.base_url()).build().unwrap();
+        logged();
+        let _ = client.retrieve_webhook(id);
+        let _ = client.update_webhook(id, URL);
+        let _ = client.delete_webhook(id);
+        let _ = client.regenerate_token(id);
+        let _ = client.rotate_token(id);
+        let _ = client.list_executions(id, 1);
+        let lines = logged();
+        assert!(lines.len() >= 6, "{lines:?}");
+        for line in lines {
+            let line = line.to_lowercase();
+            assert!(!line.contains("wrk") && !line.contains("5ecr3t"), "{line}");
+        }
+    }
+}

@@ -115,3 +115,175 @@ mod with_tls {
         }
     }
 }
+
+/// A service that moved, under a name that a test looks up itself.
+mod stale_addresses {
+    use std::io::{self, Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::super::*;
+    use crate::client::HandingerClient;
+    use crate::error::ErrorKind;
+    use crate::http::{Http, Options, Settings};
+
+    type Call = fn(&HandingerClient) -> Result<(), crate::error::Error>;
+    type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
+
+    const CALLS: [Call; 5] = [
+        |client| client.retrieve_webhook("wrk_1").map(drop),
+        |client| client.list_executions("wrk_1", 1).map(drop),
+        |client| client.update_webhook("wrk_1", "https://example.com/hook").map(drop),
+        |client| client.delete_webhook("wrk_1").map(drop),
+        |client| client.regenerate_token("wrk_1").map(drop),
+    ];
+
+    /// The response to any call.
+    fn response() -> String {
+        let body = r#"{"url": null, "token": null, "logs": [], "page": 1, "pageCount": 0, "totalCount": 0}"#;
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// A client without retries that looks names up and connects in this way.
+    fn client(base_url: &str, lookup: Lookup, connector: impl Connector) -> HandingerClient {
+        let mut http = Http::new(Settings {
+            api_key: "key".into(),
+            base_url: base_url.into(),
+            allow_insecure_http: true,
+            user_agent: "test".into(),
+            headers: Vec::new(),
+            agent: None,
+            reuse_connections: true,
+            sleep: Box::new(|_| ()),
+        })
+        .unwrap();
+        let resolver = CachingResolver::with_lookup(lookup);
+        let config = Agent::config_builder().proxy(None).build();
+        http.agent = Agent::with_parts(config, connector, resolver.clone());
+        http.resolver = Some(resolver);
+        let options = Options {
+            timeout: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(20),
+            total_timeout: None,
+            max_retries: 0,
+        };
+        HandingerClient::from_parts(http, options)
+    }
+
+    /// A service that responds to one request, and then is gone. The receiver reports that it is.
+    fn service() -> (SocketAddr, Receiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (gone, is_gone) = channel();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 4096];
+            assert_ne!(stream.read(&mut buffer).unwrap(), 0);
+            stream.write_all(response().as_bytes()).unwrap();
+            drop((stream, listener));
+            gone.send(()).unwrap();
+        });
+        (address, is_gone)
+    }
+
+    #[test]
+    fn a_service_that_moved_costs_a_lookup_and_no_failed_call() {
+        static ADDRESS: Mutex<Option<SocketAddr>> = Mutex::new(None);
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let lookup: Lookup = |_| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            Ok(ADDRESS.lock().unwrap().into_iter().collect())
+        };
+        let client = client("http://handinger.test", lookup, Marking(chain()));
+        for (moves, call) in CALLS.into_iter().cycle().take(15).enumerate() {
+            let (address, is_gone) = service();
+            *ADDRESS.lock().unwrap() = Some(address);
+            call(&client).unwrap();
+            is_gone.recv().unwrap();
+            assert_eq!(LOOKUPS.load(Ordering::SeqCst), moves + 1);
+        }
+    }
+
+    #[test]
+    fn where_the_lookup_fails_after_a_move_its_error_is_returned_and_nothing_was_sent() {
+        static ADDRESS: Mutex<Option<SocketAddr>> = Mutex::new(None);
+        let lookup: Lookup = |_| {
+            let address = ADDRESS.lock().unwrap().take();
+            address.map(|address| vec![address]).ok_or(io::Error::other("the name server is gone"))
+        };
+        for call in CALLS {
+            let client = client("http://handinger.test", lookup, Marking(chain()));
+            let (address, is_gone) = service();
+            *ADDRESS.lock().unwrap() = Some(address);
+            call(&client).unwrap();
+            is_gone.recv().unwrap();
+            let error = call(&client).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
+            assert_eq!((error.is_connect(), error.may_have_been_applied()), (true, false), "{error}");
+            assert_eq!(error.attempts(), 1);
+            assert_eq!(error.source().unwrap().to_string(), "the name server is gone");
+        }
+    }
+
+    /// A connector that opens no connection, and counts how often it should have.
+    #[derive(Debug)]
+    struct Counting(&'static AtomicUsize);
+
+    impl Connector for Counting {
+        type Out = Box<dyn Transport>;
+
+        fn connect(&self, _: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, Error> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err(NotSent::mark(Error::ConnectionFailed))
+        }
+    }
+
+    /// How many connections each of some attempts tries to open.
+    fn connections(base_url: &str, count: &'static AtomicUsize) -> [usize; 3] {
+        let lookup: Lookup = |_| Ok(vec![SocketAddr::from(([127, 0, 0, 1], 9))]);
+        let client = client(base_url, lookup, Counting(count));
+        [(); 3].map(|()| {
+            let before = count.load(Ordering::SeqCst);
+            client.regenerate_token("wrk_1").unwrap_err();
+            count.load(Ordering::SeqCst) - before
+        })
+    }
+
+    #[test]
+    fn only_an_address_that_was_looked_up_before_the_attempt_is_tried_twice() {
+        static ADDRESS: AtomicUsize = AtomicUsize::new(0);
+        static NAME: AtomicUsize = AtomicUsize::new(0);
+        assert_eq!(connections("http://127.0.0.1:9", &ADDRESS), [1, 1, 1]);
+        assert_eq!(connections("http://handinger.test", &NAME), [1, 2, 2]);
+    }
+
+    #[test]
+    fn however_many_calls_wait_for_a_name_server_at_most_four_lookups_are_under_way() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        static RESPONDS: Mutex<()> = Mutex::new(());
+        let unresponsive = RESPONDS.lock().unwrap();
+        let lookup: Lookup = |_| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            drop(RESPONDS.lock());
+            Ok(Vec::new())
+        };
+        let client = client("http://handinger.test", lookup, Marking(chain()));
+        let client = client.with_connect_timeout(Duration::from_millis(20)).with_max_retries(2);
+        thread::scope(|scope| {
+            for call in CALLS.into_iter().cycle().take(50) {
+                let client = &client;
+                scope.spawn(move || {
+                    let error = call(client).unwrap_err();
+                    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 3), "{error}");
+                    assert!(error.is_connect() && !error.may_have_been_applied(), "{error}");
+                });
+            }
+        });
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 4);
+        drop(unresponsive);
+    }
+}

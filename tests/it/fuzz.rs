@@ -1,0 +1,747 @@
+//! Mutations of valid responses, and a server that fails anywhere while changes are counted.
+//!
+//! Everything follows from a seed, which is printed. Of the environment, `HANDINGER_FUZZ_SEED` sets it, and `HANDINGER_FUZZ`
+//! sets how many responses and calls there are (thousands by default, in seconds; 300000 takes minutes):
+//!
+//! ```sh
+//! HANDINGER_FUZZ=300000 HANDINGER_FUZZ_SEED=1 cargo test --release --test it fuzz:: -- --nocapture
+//! ```
+
+use std::collections::HashMap;
+use std::env;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use handinger::{Error, ErrorKind, HandingerClient, Webhook};
+use ureq::Agent;
+
+use crate::support::{Connection, Server, builder, response, response_with, wait_until};
+
+/// A number of the environment.
+fn variable(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+fn seed() -> u64 {
+    let seed = variable("HANDINGER_FUZZ_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    eprintln!("HANDINGER_FUZZ_SEED={seed}");
+    seed
+}
+
+fn count(default: u64) -> u64 {
+    variable("HANDINGER_FUZZ").unwrap_or(default)
+}
+
+/// Xorshift; each case has its own, so that it does not depend on the order of the threads.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64, case: u64) -> Self {
+        let mut random = Self((seed ^ case.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1));
+        for _ in 0..8 {
+            random.next();
+        }
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next()).unwrap() % limit
+    }
+
+    fn one_in(&mut self, odds: usize) -> bool {
+        self.below(odds) == 0
+    }
+
+    fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())].clone()
+    }
+}
+
+/// Shares the cases among a few threads.
+fn for_each_case(cases: u64, check: impl Fn(u64) + Sync) {
+    const THREADS: usize = 4;
+    thread::scope(|scope| {
+        for first in 0..THREADS as u64 {
+            let check = &check;
+            scope.spawn(move || {
+                for case in (first..cases).step_by(THREADS) {
+                    let started = Instant::now();
+                    check(case);
+                    assert!(started.elapsed() < PATIENCE, "case {case} took {:?}", started.elapsed());
+                }
+            });
+        }
+    });
+}
+
+/// Far more than any call takes, on a slow machine too.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout of a call where the server stalls.
+const HURRY: Duration = Duration::from_millis(50);
+
+/// Clients with an agent of their own, with a caller's, and with no reuse of connections.
+struct Clients([HandingerClient; 3]);
+
+impl Clients {
+    fn of(server: &Server) -> Self {
+        let agent = Agent::config_builder().proxy(None).build().new_agent();
+        let builder = || builder(server.base_url()).timeout(PATIENCE);
+        let builders = [builder(), builder().agent(agent), builder().reuse_connections(false)];
+        Self(builders.map(|builder| builder.build().unwrap()))
+    }
+
+    fn for_case(&self, case: u64) -> &HandingerClient {
+        &self.0[usize::from(case % 8 == 1) + 2 * usize::from(case % 8 == 2)]
+    }
+}
+
+/// The worker's id of a request, which ends with the number of the case.
+fn worker_id(request: &str) -> &str {
+    request.split(['/', ' ']).nth(4).unwrap()
+}
+
+fn case_of(worker_id: &str) -> u64 {
+    worker_id.strip_prefix("wrk_").unwrap().parse().unwrap()
+}
+
+fn webhook(id: &str, padding: usize, token: u64) -> String {
+    let padding = "x".repeat(padding);
+    format!(r#"{{"url":"https://example.com/{id}","padding":"{padding}","token":"whk_{id}_{token}"}}"#)
+}
+
+fn page(id: &str) -> String {
+    format!(
+        r#"{{"logs":[{{"id":"whe_{id}","createdAt":"2026-01-01T00:00:00Z","durationMs":1,"requestStatus":"success",
+            "url":"https://example.com/{id}","workerId":"{id}"}}],"page":1,"pageCount":1,"totalCount":1}}"#
+    )
+}
+
+/// Fails if a webhook is not that of the worker; returns the number of its token.
+#[track_caller]
+fn checked(id: &str, webhook: &Webhook) -> u64 {
+    assert_eq!(webhook.url.as_deref(), Some(&*format!("https://example.com/{id}")), "a wrong response");
+    let token = webhook.token.as_ref().unwrap().as_str();
+    token.strip_prefix(&format!("whk_{id}_")).expect("a wrong response").parse().unwrap()
+}
+
+/// One of the five calls, for the worker with this id.
+fn call(random: &mut Random, client: &HandingerClient, id: &str) -> Result<(), Error> {
+    let webhook = match random.below(5) {
+        0 => {
+            let list = client.list_executions(id, 1)?;
+            assert_eq!(list.logs.len(), 1, "a wrong response");
+            assert_eq!(list.logs[0].id, format!("whe_{id}"), "a wrong response");
+            return Ok(());
+        }
+        1 => client.retrieve_webhook(id)?,
+        2 => client.update_webhook(id, "https://example.com/hook")?,
+        3 => client.delete_webhook(id)?,
+        _ => client.regenerate_token(id)?,
+    };
+    checked(id, &webhook);
+    Ok(())
+}
+
+/// What must come of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    Success,
+    Failure,
+    /// Anything but a wrong response.
+    Either,
+}
+
+/// What a server does after it has sent what it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Keep,
+    Close,
+    Reset,
+    Stall,
+    Drip,
+}
+
+#[derive(Debug)]
+struct Sent {
+    pieces: Vec<Vec<u8>>,
+    then: Then,
+    expected: Expected,
+}
+
+/// A response before it is put together.
+struct Parts {
+    before: Vec<u8>,
+    status_line: String,
+    headers: Vec<String>,
+    /// With its framing.
+    body: Vec<u8>,
+    after: Vec<u8>,
+    is_until_close: bool,
+}
+
+impl Parts {
+    fn new(random: &mut Random, json: &str) -> Self {
+        let mut headers = vec!["Content-Type: application/json".to_owned()];
+        let mut body = json.as_bytes().to_vec();
+        #[cfg(feature = "gzip")]
+        if random.one_in(3) {
+            headers.push("Content-Encoding: gzip".into());
+            body = gzip(&body);
+        }
+        let framing = random.below(5);
+        if framing < 2 {
+            headers.push(format!("Content-Length: {}", body.len()));
+        } else if framing < 4 {
+            headers.push("Transfer-Encoding: chunked".into());
+            body = chunked(random, &body);
+        }
+        let status_line =
+            random.pick(&["HTTP/1.1 200 OK", "HTTP/1.1 200 ", "HTTP/1.1 201 Created", "HTTP/1.1 299 ?"]);
+        Self {
+            before: Vec::new(),
+            status_line: status_line.into(),
+            headers,
+            body,
+            after: Vec::new(),
+            is_until_close: framing == 4,
+        }
+    }
+
+    fn head(&self) -> Vec<u8> {
+        format!("{}\r\n{}\r\n\r\n", self.status_line, self.headers.join("\r\n")).into_bytes()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        [&self.before[..], &self.head(), &self.body, &self.after].concat()
+    }
+
+    fn header(&mut self, name: &str) -> Option<&mut String> {
+        self.headers.iter_mut().find(|header| header.starts_with(name))
+    }
+}
+
+#[cfg(feature = "gzip")]
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn chunked(random: &mut Random, mut bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while !bytes.is_empty() {
+        let (chunk, rest) = bytes.split_at(1 + random.below(bytes.len()));
+        let size = chunk.len();
+        let size = random.pick(&[
+            format!("{size:x}"),
+            format!("{size:X}"),
+            format!("00{size:x}"),
+            format!("{size:x};a=b"),
+        ]);
+        body.extend_from_slice(format!("{size}\r\n").as_bytes());
+        body.extend_from_slice(chunk);
+        body.extend_from_slice(b"\r\n");
+        bytes = rest;
+    }
+    body.extend_from_slice(b"0\r\n\r\n");
+    body
+}
+
+/// Changes that leave a response valid.
+fn vary(random: &mut Random, parts: &mut Parts) {
+    for _ in 0..random.below(4) {
+        match random.below(5) {
+            0 => {
+                let interim = ["100 Continue", "102 Processing", "103 Early Hints\r\nLink: </x>"];
+                parts.before.extend(format!("HTTP/1.1 {}\r\n\r\n", random.pick(&interim)).into_bytes());
+            }
+            1 => {
+                let number = random.below(100);
+                parts.headers.extend((0..number / 4).map(|n| format!("X-Noise-{n}: {}", "y".repeat(number))));
+            }
+            2 => parts.headers.insert(0, format!("X-Long: {}", "z".repeat(random.below(8000)))),
+            3 => {
+                let odd =
+                    ["X-Empty:", "x-tab:\t1\t", "X-Latin: \u{e9}", "X-Punctuation: ,;:\"'", "Date: never"];
+                parts.headers.push(random.pick(&odd).into());
+            }
+            _ => {
+                let at = random.below(parts.headers.len());
+                let (name, value) = parts.headers[at].split_once(':').unwrap();
+                parts.headers[at] = format!("{}: {}", name.to_ascii_lowercase(), value.trim());
+            }
+        }
+    }
+    parts.headers.sort_by_key(|header| header.len() % 7);
+}
+
+/// A `Content-Length` that is not right.
+fn wrong_length(random: &mut Random, length: usize) -> (String, Expected) {
+    let more = random.below(1000) + 1;
+    let less = random.below(length.min(60)) + 1;
+    let choices = [
+        ((length + more).to_string(), Expected::Failure),
+        ((length - less).to_string(), Expected::Failure),
+        (format!("{length}, {length}"), Expected::Either),
+        (format!("{length}, {more}"), Expected::Either),
+        (format!("+{length}"), Expected::Either),
+        (format!("-{length}"), Expected::Failure),
+        (format!("0x{length:x}"), Expected::Failure),
+        (format!("{length}.0"), Expected::Failure),
+        (format!("{length} {more}"), Expected::Failure),
+        ("18446744073709551616".into(), Expected::Failure),
+        ("18446744073709551615".into(), Expected::Failure),
+        (String::new(), Expected::Either),
+        (format!("{length}\r\nContent-Length: {}", length + more), Expected::Failure),
+        (format!("{length}\r\nTransfer-Encoding: chunked"), Expected::Either),
+    ];
+    random.pick(&choices)
+}
+
+/// A line of chunked framing in place of the first one.
+fn wrong_chunk(random: &mut Random, body: &[u8]) -> Vec<u8> {
+    let end = body.windows(2).position(|pair| pair == b"\r\n").unwrap();
+    let line = String::from_utf8_lossy(&body[..end]).into_owned();
+    let size = usize::from_str_radix(line.split(';').next().unwrap(), 16).unwrap();
+    let line = match random.below(9) {
+        0 => format!("{:x}", size + 1 + random.below(100)),
+        1 => format!("{:x}", size.saturating_sub(1 + random.below(20))),
+        2 => format!("-{size:x}"),
+        3 => format!("0x{size:x}"),
+        4 => format!("{size:x} {size:x}"),
+        5 => "fffffffffffffffff".into(),
+        6 => String::new(),
+        7 => format!("{size:x}g"),
+        _ => "0".into(),
+    };
+    [line.as_bytes(), &body[end..]].concat()
+}
+
+fn mutate_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
+    for _ in 0..=random.below(3) {
+        let at = random.below(bytes.len());
+        match random.below(4) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = random.pick(b"\0\r\n\t :;,0149\x7f\xff"),
+            2 => bytes.insert(at, random.pick(b"\0\r\n\t :;,0149\x7f\xff")),
+            _ => drop(bytes.remove(at)),
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+}
+
+/// What the server sends for a case.
+fn sent(random: &mut Random, json: &str) -> Sent {
+    let mut parts = Parts::new(random, json);
+    vary(random, &mut parts);
+    let mut then =
+        if parts.is_until_close { Then::Close } else { random.pick(&[Then::Keep, Then::Keep, Then::Close]) };
+    let mut expected = Expected::Either;
+    let mut bytes = parts.bytes();
+    let is_gzip = parts.header("Content-Encoding").is_some();
+    match random.below(20) {
+        0..5 => expected = Expected::Success,
+        5..7 if !parts.is_until_close => {
+            // A response that nobody asked for, sent at once.
+            parts.after = response(200, webhook("wrk_stray", 0, 0));
+            bytes = parts.bytes();
+            expected = Expected::Success;
+        }
+        7..9 if parts.header("Content-Length: ").is_some() => {
+            let (length, outcome) = wrong_length(random, parts.body.len());
+            *parts.header("Content-Length: ").unwrap() = format!("Content-Length: {length}");
+            (bytes, expected) = (parts.bytes(), outcome);
+        }
+        7..9 if parts.header("Transfer-Encoding: ").is_some() => {
+            parts.body = wrong_chunk(random, &parts.body);
+            (bytes, expected) = (parts.bytes(), Expected::Failure);
+        }
+        9 if is_gzip => {
+            let at = random.below(parts.body.len());
+            parts.body[at] ^= 1 << random.below(8);
+            bytes = parts.bytes();
+        }
+        10 => {
+            parts.headers.push(
+                random
+                    .pick(&["Content-Encoding: gzip", "Content-Encoding: br", "Transfer-Encoding: gzip"])
+                    .into(),
+            );
+            bytes = parts.bytes();
+        }
+        11 => {
+            let interim = [
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+                "HTTP/1.1 199 ?\r\n\r\n",
+                "HTTP/1.1 100",
+            ];
+            parts.before = random.pick(&interim).into();
+            bytes = parts.bytes();
+        }
+        12 => {
+            parts.before = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(random.below(300));
+            bytes = parts.bytes();
+        }
+        13 => {
+            let lines = [
+                "no colon",
+                " folded",
+                "X : 1",
+                ": 1",
+                "X: \0",
+                "X\u{e9}: 1",
+                "\tX: 1",
+                "X: 1\rY: 2",
+                "X: 1\nY: 2",
+            ];
+            let at = random.below(parts.headers.len() + 1);
+            parts.headers.insert(at, random.pick(&lines).into());
+            bytes = parts.bytes();
+        }
+        14 => {
+            let (number, length) = random.pick(&[(200, 1), (130, 300), (1, 70_000), (100, 1000)]);
+            parts.headers.extend((0..number).map(|n| format!("X-{n}: {}", "x".repeat(length))));
+            bytes = parts.bytes();
+        }
+        15..18 => {
+            let mut head = parts.head();
+            mutate_bytes(random, &mut head);
+            bytes = [&parts.before[..], &head, &parts.body].concat();
+        }
+        18 => {
+            bytes = (0..random.below(300)).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
+        }
+        _ => bytes.truncate(random.below(bytes.len())),
+    }
+    if expected != Expected::Success {
+        then = random.pick(&[Then::Close, Then::Close, Then::Reset]);
+        if random.one_in(60) {
+            (then, expected) = (random.pick(&[Then::Stall, Then::Drip]), Expected::Either);
+        }
+    }
+    if !parts.before.is_empty() && bytes.len() > 64 * 1024 && expected == Expected::Success {
+        // ureq 3.5.2 counts what it has received after an interim response as headers.
+        expected = Expected::Either;
+    }
+    let mut pieces = vec![bytes];
+    // What comes after a response must be there with it: a stray response on its way is another test's.
+    if parts.after.is_empty() && random.one_in(3) {
+        for _ in 0..random.below(8) {
+            let last = pieces.pop().unwrap();
+            let (piece, rest) = last.split_at(random.below(last.len() + 1));
+            pieces.extend([piece.to_vec(), rest.to_vec()]);
+        }
+    }
+    Sent { pieces, then, expected }
+}
+
+/// Sends it; `false` if that is the end of the connection.
+fn send(connection: &mut Connection, sent: &Sent) -> bool {
+    connection.stream.set_nodelay(true).unwrap();
+    for piece in &sent.pieces {
+        connection.send(piece);
+    }
+    match sent.then {
+        Then::Keep => return true,
+        Then::Close => {}
+        Then::Reset => connection.reset_on_close(),
+        Then::Stall => connection.stay_silent(),
+        Then::Drip => {
+            while connection.try_send(" ") {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn no_response_makes_the_client_panic_hang_or_return_a_wrong_one() {
+    let seed = seed();
+    let server = Server::start(move |_, connection| {
+        while let Some(request) = connection.request() {
+            let id = worker_id(&request);
+            if !send(connection, &response_of(seed, id, request.contains("/executions?")).1) {
+                break;
+            }
+        }
+    });
+    let clients = Clients::of(&server);
+    let outcomes: [AtomicUsize; 2] = Default::default();
+    for_each_case(count(2500), |case| {
+        let id = format!("wrk_{case}");
+        let mut random = Random::new(!seed, case);
+        let is_list = Random::new(!seed, case).below(5) == 0;
+        let (_, sent) = response_of(seed, &id, is_list);
+        let client = clients.for_case(case);
+        let client = match (sent.expected, sent.then) {
+            (_, Then::Stall | Then::Drip) => client.with_timeout(HURRY).with_max_retries(0),
+            // The connection may be one that the server was just closing.
+            (Expected::Success, _) => client.with_max_retries(8),
+            _ => client.clone(),
+        };
+        let result = call(&mut random, &client, &id);
+        let is_expected = match sent.expected {
+            Expected::Success => result.is_ok(),
+            Expected::Failure => result.is_err(),
+            Expected::Either => true,
+        };
+        assert!(is_expected, "case {case}: {result:?} after {}", shown(&sent));
+        outcomes[usize::from(result.is_err())].fetch_add(1, Ordering::Relaxed);
+    });
+    eprintln!("successes and errors: {outcomes:?}, connections: {}", server.connections());
+}
+
+/// The response to the request about this worker; the same each time.
+fn response_of(seed: u64, id: &str, is_list: bool) -> (u64, Sent) {
+    let case = case_of(id);
+    let mut random = Random::new(seed, case);
+    let padding = if random.one_in(100) { random.below(100_000) } else { random.below(200) };
+    let json = if is_list { page(id) } else { webhook(id, padding, 0) };
+    (case, sent(&mut random, &json))
+}
+
+fn shown(sent: &Sent) -> String {
+    let bytes = sent.pieces.concat();
+    format!("{:?}: {}", sent.then, bytes[..bytes.len().min(2000)].escape_ascii())
+}
+
+#[test]
+fn a_response_that_is_truncated_at_any_byte_is_an_error_until_its_json_is_complete() {
+    let json = webhook("wrk_0", 0, 0);
+    let sized = response(200, &json);
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let chunked = [chunked, chunked_in_two(json.as_bytes())].concat();
+    let until_close = format!("HTTP/1.1 200 OK\r\n\r\n{json}").into_bytes();
+    let interim = [b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(), sized.clone()].concat();
+    // The chunk of size 0 ends the body; the blank line after it may be missing (RFC 9112 §8).
+    let blank_line = 2;
+    let responses = [(sized, 0), (chunked, blank_line), (until_close, 0), (interim, 0)];
+    #[cfg(feature = "gzip")]
+    let responses = {
+        let body = gzip(json.as_bytes());
+        let sized = response_with(200, &[("Content-Encoding", "gzip")], &body);
+        let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n";
+        responses.into_iter().chain([(sized, 0), ([&head[..], &body].concat(), 0)])
+    };
+    for (number, (response, optional)) in responses.into_iter().enumerate() {
+        for length in 0..=response.len() {
+            let truncated = response[..length].to_vec();
+            let server = Server::faulty(usize::MAX, &crate::support::sends(truncated));
+            let client = builder(server.base_url()).max_retries(0).build().unwrap();
+            match client.retrieve_webhook("wrk_0") {
+                Ok(webhook) => {
+                    checked("wrk_0", &webhook);
+                    assert!(length + optional >= response.len(), "response {number}: {length}");
+                }
+                Err(error) => {
+                    assert_ne!(length, response.len(), "response {number}: {error}");
+                    let is_as_documented = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Decode);
+                    assert!(is_as_documented, "response {number}: {length}: {error:?}");
+                }
+            }
+        }
+    }
+}
+
+fn chunked_in_two(body: &[u8]) -> Vec<u8> {
+    let (first, second) = body.split_at(body.len() / 2);
+    let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    [&chunk(first)[..], &chunk(second), b"0\r\n\r\n"].concat()
+}
+
+/// What has come of a worker at the server.
+#[derive(Clone, Debug, Default)]
+struct Worker {
+    requests: u64,
+    applied: u64,
+    /// Requests that the server rejected in so many words: a status that says that nothing was changed.
+    rejected: u64,
+}
+
+/// What is sent in the place of a successful response.
+type Sending = fn(&mut Random, Vec<u8>) -> Vec<u8>;
+
+/// How a server that counts changes treats a request.
+struct Treatment {
+    applies: bool,
+    /// Whether it says so.
+    rejects: bool,
+    sent: Sending,
+    then: Then,
+}
+
+fn treatment(random: &mut Random) -> Treatment {
+    let closes = random.pick(&[Then::Close, Then::Reset]);
+    let (applies, rejects, sent, then): (_, _, Sending, _) = match random.below(40) {
+        0..10 => (true, false, |_, ok| ok, random.pick(&[Then::Keep, Then::Close])),
+        10..20 => (false, true, rejection, random.pick(&[Then::Keep, Then::Close])),
+        20..24 => (random.one_in(2), false, |_, _| Vec::new(), closes),
+        24..28 => (random.one_in(2), false, failure, random.pick(&[Then::Keep, Then::Close])),
+        28..34 => (true, false, truncated, closes),
+        34..36 => (random.one_in(2), false, |random, _| garbage(random), closes),
+        36..38 => (true, false, unusable, Then::Close),
+        38 => (random.one_in(2), false, |_, _| b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), closes),
+        _ if random.one_in(4) => (random.one_in(2), false, truncated, Then::Stall),
+        _ => (true, false, |_, ok| [ok, response(200, webhook("wrk_stray", 0, 0))].concat(), Then::Keep),
+    };
+    Treatment { applies, rejects, sent, then }
+}
+
+fn hints(random: &mut Random) -> Vec<(&'static str, &'static str)> {
+    let mut headers = Vec::new();
+    if random.one_in(3) {
+        headers.push(("Retry-After", random.pick(&["1", "0", "100", "soon", "Sun Nov  6 08:49:37 1994"])));
+    }
+    if random.one_in(4) {
+        headers.push(("x-should-retry", random.pick(&["true", "false"])));
+    }
+    headers
+}
+
+fn rejection(random: &mut Random, _: Vec<u8>) -> Vec<u8> {
+    let status = random.pick(&[301, 307, 308, 400, 401, 403, 404, 408, 409, 422, 429, 429, 451, 503]);
+    let mut headers = hints(random);
+    if status == 503 {
+        headers = vec![random.pick(&[("Retry-After", "1"), ("retry-after-ms", "20")])];
+    }
+    response_with(status, &headers, r#"{"error":{"message":"no"}}"#)
+}
+
+fn failure(random: &mut Random, _: Vec<u8>) -> Vec<u8> {
+    let status = random.pick(&[500, 501, 502, 504, 520, 599, 600, 999]);
+    response_with(status, &hints(random), "<html><title>failed</title></html>")
+}
+
+fn truncated(random: &mut Random, mut ok: Vec<u8>) -> Vec<u8> {
+    ok.truncate(random.below(ok.len()));
+    ok
+}
+
+fn garbage(random: &mut Random) -> Vec<u8> {
+    (0..=random.below(100)).map(|_| u8::try_from(random.below(256)).unwrap()).collect()
+}
+
+fn unusable(random: &mut Random, _: Vec<u8>) -> Vec<u8> {
+    let bodies = ["", "{}", "null", "done", r#"{"url":5}"#, r#"{"error":"no"}"#];
+    response_with(200, &[("Connection", "close")], random.pick(&bodies))
+}
+
+#[test]
+fn no_change_is_applied_twice_or_applied_without_a_word() {
+    let seed = seed();
+    let workers: Arc<Mutex<HashMap<String, Worker>>> = Arc::default();
+    let open = Arc::new(AtomicUsize::new(0));
+    let server = {
+        let (workers, open) = (Arc::clone(&workers), Arc::clone(&open));
+        Server::start(move |number, connection| {
+            open.fetch_add(1, Ordering::SeqCst);
+            serve_changes(seed, number as u64, connection, &workers);
+            open.fetch_sub(1, Ordering::SeqCst);
+        })
+    };
+    let clients = Clients::of(&server);
+    let results = Mutex::new(Vec::new());
+    let calls = count(1500);
+    for_each_case(calls, |case| {
+        let id = format!("wrk_{case}");
+        let client = clients.for_case(case);
+        // Some attempt of these stalls, or would if it were made.
+        let is_hurried =
+            (0..3).any(|request| treatment(&mut Random::new(seed, case * 64 + request)).then == Then::Stall);
+        let client = if is_hurried { client.with_timeout(HURRY) } else { client.clone() };
+        let name = ["update", "delete", "regenerate", "regenerate", "rotate", "retrieve"]
+            [usize::try_from(case % 6).unwrap()];
+        let result = match name {
+            "update" => client.update_webhook(&id, "https://example.com/hook"),
+            "delete" => client.delete_webhook(&id),
+            "regenerate" => client.regenerate_token(&id),
+            "rotate" => client.rotate_token(&id),
+            _ => client.retrieve_webhook(&id),
+        };
+        results.lock().unwrap().push((id, name, is_hurried, result));
+    });
+    // The server may still be reading what a client has sent and given up.
+    drop(clients);
+    wait_until(|| open.load(Ordering::SeqCst) == 0);
+    let workers = workers.lock().unwrap();
+    let [mut failed, mut applied_all_the_same, mut applied] = [0, 0, 0];
+    for (id, name, is_hurried, result) in results.into_inner().unwrap() {
+        let worker = workers.get(&id).cloned().unwrap_or_default();
+        let context = format!("{id}: {name}: {worker:?}: {result:?}");
+        applied += worker.applied;
+        assert!(name != "regenerate" || worker.applied <= 1, "{context}");
+        assert!(name != "retrieve" || worker.applied == 0, "{context}");
+        match result {
+            Ok(webhook) => {
+                let token = checked(&id, &webhook);
+                assert!(token == worker.applied || name == "update" || name == "delete", "{context}");
+                assert!(worker.applied > 0 || name == "retrieve", "{context}");
+            }
+            Err(error) => {
+                failed += 1;
+                applied_all_the_same += u64::from(worker.applied > 0);
+                assert!(worker.applied == 0 || error.may_have_been_applied(), "{context}");
+                // Of a response that came too late, the client knows nothing.
+                let is_certain =
+                    worker.rejected == u64::from(error.attempts()) && name != "rotate" && !is_hurried;
+                assert!(!(is_certain && error.may_have_been_applied()), "{context}");
+                assert!(name != "retrieve" || !error.may_have_been_applied(), "{context}");
+                assert!(error.attempts() <= 3, "{context}");
+            }
+        }
+    }
+    eprintln!(
+        "{calls} calls, {applied} changes; of {failed} calls that failed, {applied_all_the_same} were applied"
+    );
+}
+
+fn serve_changes(
+    seed: u64,
+    number: u64,
+    connection: &mut Connection,
+    workers: &Mutex<HashMap<String, Worker>>,
+) {
+    let mut random = Random::new(seed ^ 1, number);
+    if random.one_in(20) {
+        // Not a request is read, or not all of it.
+        let length = random.pick(&[0, 1, 30]);
+        let _ = connection.stream.read_exact(&mut vec![0; length]);
+        if random.one_in(2) {
+            connection.reset_on_close();
+        }
+        return;
+    }
+    while let Some(request) = connection.request() {
+        let id = worker_id(&request).to_owned();
+        let is_change = !request.starts_with("GET");
+        let (treatment, mut random, ok) = {
+            let mut workers = workers.lock().unwrap();
+            let worker = workers.entry(id.clone()).or_default();
+            let mut random = Random::new(seed, case_of(&id) * 64 + worker.requests);
+            let treatment = treatment(&mut random);
+            worker.requests += 1;
+            worker.applied += u64::from(treatment.applies && is_change);
+            worker.rejected += u64::from(treatment.rejects);
+            (treatment, random, response(200, webhook(&id, 0, worker.applied)))
+        };
+        let pieces = vec![(treatment.sent)(&mut random, ok)];
+        if !send(connection, &Sent { pieces, then: treatment.then, expected: Expected::Either }) {
+            return;
+        }
+    }
+}
