@@ -11,15 +11,14 @@ const MIN_SECRET: usize = 4;
 /// `text` with every occurrence of a secret replaced: verbatim, percent-encoded or JSON-escaped.
 pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
     let long_enough = secrets.iter().filter(|secret| secret.len() >= MIN_SECRET);
-    let mut forms: Vec<String> = long_enough.flat_map(|secret| forms(secret)).collect();
-    // The longest goes first: another may be a part of it.
-    forms.sort_by(|a, b| (b.len(), b).cmp(&(a.len(), a)));
-    forms.dedup();
+    let forms: Vec<String> = long_enough.flat_map(|secret| forms(secret)).collect();
     let (mut redacted, mut rest) = (String::new(), text);
     while let Some(character) = rest.chars().next() {
-        if let Some(form) = forms.iter().find(|form| rest.starts_with(form.as_str())) {
+        let found = forms.iter().filter(|form| rest.starts_with(form.as_str()));
+        // The longest: another may be a part of it.
+        if let Some(length) = found.map(String::len).max() {
             redacted.push_str("[redacted]");
-            rest = &rest[form.len()..];
+            rest = &rest[length..];
         } else {
             redacted.push(character);
             rest = &rest[character.len_utf8()..];
