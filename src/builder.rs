@@ -346,7 +346,7 @@ impl HandingerClientBuilder {
     pub fn build(self) -> Result<HandingerClient, Error> {
         self.options.check().map_err(invalid)?;
         let http = Http::new(self.settings).map_err(invalid)?;
-        Ok(HandingerClient::with(http, self.options))
+        Ok(HandingerClient::from_parts(http, self.options))
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{PercentEncode, utf8_percent_encode};
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::http::{Http, MAX_LINE, MAX_WORKER_ID, Method, Options, Request, in_words};
-use crate::lenient::from_json;
+use crate::lenient::{DecodeError, from_json};
 use crate::redact::{COMPONENT, secret_parts};
 use crate::types::{UpdateWebhook, Webhook, WebhookExecutionList};
 
@@ -54,8 +54,6 @@ const EXECUTIONS: &str = "/api/workers/{workerId}/webhook/executions";
 pub struct HandingerClient {
     http: Arc<Http>,
     options: Options,
-    /// When the `total_timeout` is over, if it began before the call.
-    deadline: Option<Instant>,
 }
 
 /// The five calls, and `rotate_token`. Each takes the id of a worker, and percent-encodes it; an id that is empty, `.`,
@@ -77,7 +75,11 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn retrieve_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
-        self.call(&Call::new("retrieve webhook", Method::GET, WEBHOOK, worker_id))
+        self.retrieve_webhook_by(self.options.deadline(), worker_id)
+    }
+
+    fn retrieve_webhook_by(&self, deadline: Option<Instant>, worker_id: &str) -> Result<Webhook, Error> {
+        self.call_by(deadline, &Call::new("retrieve webhook", Method::GET, WEBHOOK, worker_id), |_| true)
     }
 
     /// Sets, replaces or removes the webhook's URL, and returns the webhook.
@@ -174,9 +176,9 @@ impl HandingerClient {
     /// Replaces the webhook's token, even if a response is lost, and returns the webhook with the new token.
     ///
     /// It retrieves the token, then regenerates it. If the response is lost or carries no new token, it retrieves the
-    /// token again. If that is still the old one, it regenerates again, at most `max_retries` times, unless the server
-    /// asks to wait. If somebody else replaces the token at the same time, it may return theirs. The `total_timeout`
-    /// bounds all of it.
+    /// token again. If that is still the old one, it waits as before a retry and regenerates again, at most
+    /// `max_retries` times, unless the server asks to wait. If somebody else replaces the token at the same time, it may
+    /// return theirs. The `total_timeout` bounds all of it.
     ///
     /// # Errors
     ///
@@ -197,22 +199,29 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn rotate_token(&self, worker_id: &str) -> Result<Webhook, Error> {
-        // One deadline for all the calls.
-        let client = Self { deadline: self.options.deadline(), ..self.clone() };
-        let old = client.retrieve_webhook(worker_id)?.token;
+        let deadline = self.options.deadline(); // one for all the calls
+        let retrieve = || self.retrieve_webhook_by(deadline, worker_id);
+        let old = retrieve()?.token;
         let is_new = |webhook: &Webhook| webhook.token.is_some() && webhook.token != old;
         let regenerate = Call::new("regenerate token", Method::POST, REGENERATE_TOKEN, worker_id);
-        let mut retries = 0..self.options.max_retries;
+        // Whether an earlier regenerate may still be applied.
+        let mut is_open = false;
+        let mut failures = 0;
         loop {
-            let error = match client.call_expecting(&regenerate, is_new) {
-                Err(error) if error.may_have_been_applied() => error,
+            let error = match self.call_by(deadline, &regenerate, is_new) {
+                Err(error) if is_open || error.may_have_been_applied() => error,
                 result => return result,
             };
-            match client.retrieve_webhook(worker_id) {
+            is_open = true;
+            failures += 1;
+            let may_retry = error.may_have_been_applied()
+                && error.retry_after().is_none()
+                && failures <= self.options.max_retries;
+            match retrieve() {
                 Ok(webhook) if is_new(&webhook) => return Ok(webhook),
-                Ok(_) if error.retry_after().is_none() && retries.next().is_some() => {}
-                Ok(_) => return Err(error.noting("the old token was still in force afterwards")),
-                Err(_) => return Err(error.noting("the token in force could not be retrieved")),
+                Ok(_) if may_retry && self.http.back_off(failures, deadline) => {}
+                Ok(_) => return Err(error.unsettled("the old token was still in force afterwards")),
+                Err(_) => return Err(error.unsettled("the token in force could not be retrieved")),
             }
         }
     }
@@ -249,37 +258,33 @@ impl HandingerClient {
     }
 
     fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
-        self.call_expecting(call, |_| true)
+        self.call_by(self.options.deadline(), call, |_| true)
     }
 
     /// A response that is not as expected is as useless as one that does not decode.
-    fn call_expecting<T: DeserializeOwned>(
+    fn call_by<T: DeserializeOwned>(
         &self,
+        deadline: Option<Instant>,
         call: &Call<'_>,
         is_expected: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
         self.options.check().map_err(|problem| Error::invalid_input(call.action, problem))?;
         let request = call.request()?;
-        let deadline = self.deadline.or_else(|| self.options.deadline());
         let response = self.http.send(&self.options, deadline, &request)?;
-        match from_json(response.body()) {
-            Ok(value) if is_expected(&value) => Ok(value),
-            Ok(_) => {
-                Err(response
-                    .unusable(&request, serde_json::Error::custom("not the change that was asked for")))
+        let decoded = from_json(response.body()).and_then(|value| {
+            if is_expected(&value) {
+                Ok(value)
+            } else {
+                Err(DecodeError::new("not the change that was asked for"))
             }
-            Err(error) => Err(response.unusable(&request, error)),
-        }
+        });
+        decoded.map_err(|error| response.unusable(&request, error))
     }
 }
 
 /// Options of one call. Each method returns a client that has one option changed, and shares the connections and all
 /// else.
 impl HandingerClient {
-    pub(crate) fn with(http: Http, options: Options) -> Self {
-        Self { http: Arc::new(http), options, deadline: None }
-    }
-
     /// Returns a client with another [`timeout`](crate::HandingerClientBuilder::timeout): how long one attempt may
     /// take. With zero, calls fail as `InvalidInput`.
     ///
@@ -337,7 +342,13 @@ impl HandingerClient {
     }
 
     fn with_options(&self, options: Options) -> Self {
-        Self { http: Arc::clone(&self.http), options, deadline: self.deadline }
+        Self { http: Arc::clone(&self.http), options }
+    }
+}
+
+impl HandingerClient {
+    pub(crate) fn from_parts(http: Http, options: Options) -> Self {
+        Self { http: Arc::new(http), options }
     }
 
     /// Waits the way that the client waits before a retry.

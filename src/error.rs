@@ -40,7 +40,7 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// | [`Connect`](ErrorKind::Connect), [`Timeout`](ErrorKind::Timeout), [`Transport`](ErrorKind::Transport) | the network failed; retried already, where that is safe | retry later; see below after a change |
 /// | [`Redirect`](ErrorKind::Redirect) (3xx) | the server redirects, which the client does not follow | if you trust the URL that it names, set it as [`base_url`](crate::HandingerClientBuilder::base_url) |
 /// | [`Decode`](ErrorKind::Decode), [`TooLarge`](ErrorKind::TooLarge) | something other than the API responded, or the API has changed | look at [`body`](Self::body) |
-/// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | start the iterator again |
+/// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | of `executions` or `execution_pages`: start again, or `resume`; of `follow`: go on |
 /// | any other status | the API does not document it; a status from 600 up is retried like a 5xx | look at [`message`](Self::message) |
 ///
 /// [`is_transient`](Self::is_transient) is true where the last column begins with "retry".
@@ -145,8 +145,8 @@ pub enum ErrorKind {
     TooLarge,
     /// A 2xx response whose body is not the JSON that the API documents.
     Decode,
-    /// An iterator may have missed executions; see [`Executions`](crate::Executions), [`PageIter`](crate::PageIter) and
-    /// [`Follow`](crate::Follow).
+    /// An iterator may have missed executions. What it does next is documented at [`Executions`](crate::Executions),
+    /// [`PageIter`](crate::PageIter) and [`Follow`](crate::Follow).
     Incomplete,
 }
 
@@ -186,18 +186,18 @@ impl Error {
 
     /// Input that was rejected before any I/O.
     pub(crate) fn invalid_input(action: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::of_no_attempt(ErrorKind::InvalidInput, action.into(), problem.into())
+        Self::of_no_attempt(ErrorKind::InvalidInput, action.into(), &problem.into())
     }
 
     /// An iterator that may have missed executions.
     pub(crate) fn incomplete(action: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::of_no_attempt(ErrorKind::Incomplete, action.into(), problem.into())
+        Self::of_no_attempt(ErrorKind::Incomplete, action.into(), &problem.into())
     }
 
-    fn of_no_attempt(kind: ErrorKind, action: String, problem: String) -> Self {
+    fn of_no_attempt(kind: ErrorKind, action: String, problem: &str) -> Self {
         Self::new(Inner {
             action,
-            failure: Failure::new(kind, problem),
+            failure: Failure::new(kind, one_line(problem)),
             attempts: 0,
             note: None,
             is_transient: false,
@@ -205,11 +205,14 @@ impl Error {
         })
     }
 
-    /// Adds what was found out after the call.
-    pub(crate) fn noting(mut self, note: &str) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.note = Some(note.into());
-        }
+    /// Adds what a later call found out, which leaves open whether the change was applied.
+    pub(crate) fn unsettled(mut self, found_out: &str) -> Self {
+        let inner = Arc::get_mut(&mut self.0).expect("nobody has cloned it yet");
+        inner.may_have_been_applied = true;
+        inner.note = Some(match inner.note.take() {
+            Some(note) => format!("{note}; {found_out}"),
+            None => found_out.into(),
+        });
         self
     }
 

@@ -124,6 +124,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -305,11 +306,8 @@ impl FakeHandinger {
         self.state().api_keys.remove(api_key)
     }
 
-    /// Returns a new client of this fake. It does not sleep between two attempts, so that tests do not wait.
-    ///
-    /// # Panics
-    ///
-    /// Never: the fake's key and URL are valid.
+    /// Returns a new client of this fake. It sleeps for 1 ms where another would wait longer, before a retry or between two
+    /// rounds of [`follow`](HandingerClient::follow), so that tests do not wait.
     ///
     /// ```
     /// let fake = handinger::fake::FakeHandinger::start();
@@ -318,8 +316,10 @@ impl FakeHandinger {
     /// assert!(fake.client().retrieve_webhook("wrk_1").is_ok()); // at the third attempt, at once
     /// ```
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the fake's key and URL are valid")]
     pub fn client(&self) -> HandingerClient {
-        let builder = HandingerClient::builder(self.api_key()).base_url(self.base_url()).sleep_with(|_| {});
+        let builder = HandingerClient::builder(self.api_key()).base_url(self.base_url());
+        let builder = builder.sleep_with(|wait| thread::sleep(wait.min(Duration::from_millis(1))));
         builder.build().expect("valid settings")
     }
 
@@ -716,7 +716,7 @@ impl fmt::Debug for FakeHandinger {
 
 impl Core {
     /// Records a request, and returns the fault that it takes.
-    fn receive(&self, request: &Request) -> Option<Arc<Fault>> {
+    fn receive(&self, request: &Request) -> Option<Fault> {
         let faults = {
             let mut state = lock(&self.state);
             state.requests.push(request.clone());

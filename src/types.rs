@@ -10,7 +10,7 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::lenient::{free_text, read_str, rfc3339, whole_number};
+use crate::lenient::{free_text, read_str, rfc3339, status, whole_number};
 use crate::redact::{redact, secret_parts, shown_url};
 use crate::token::WebhookToken;
 
@@ -188,7 +188,7 @@ pub struct WebhookExecution {
     /// Whether the endpoint returned a 2xx status; see also [`is_success`](Self::is_success).
     pub request_status: RequestStatus,
     /// The HTTP status that the endpoint returned, if it was reached.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "status")]
     pub response_status: Option<u16>,
     /// The task whose completion triggered the delivery, when known.
     #[serde(default)]

@@ -40,7 +40,7 @@ fn exchange(core: &Arc<Core>, stream: &TcpStream, run: &Run) -> io::Result<bool>
             return Ok(false);
         }
     };
-    let fault = core.receive(&request).unwrap_or_else(|| Fault::none().into());
+    let fault = core.receive(&request).unwrap_or_else(Fault::none);
     if let Some(change) = &fault.change {
         change(&FakeHandinger::borrowing(core));
     }

@@ -417,18 +417,15 @@ pub(super) struct Faults {
 
 pub(super) struct Queued {
     number: u64,
-    fault: Arc<Fault>,
-    /// What is left of the fault's `skip` and `times`.
-    skip: usize,
-    times: Option<usize>,
+    /// With what is left of its `skip` and `times`.
+    fault: Fault,
     has_struck: bool,
 }
 
 impl Faults {
     pub(super) fn push(&mut self, fault: Fault) {
         self.issued += 1;
-        let Fault { skip, times, .. } = fault;
-        self.queue.push(Queued { number: self.issued, fault: fault.into(), skip, times, has_struck: false });
+        self.queue.push(Queued { number: self.issued, fault, has_struck: false });
     }
 
     /// Removes all faults. They own a test's closures, so the caller drops them, and holds no lock then.
@@ -437,31 +434,29 @@ impl Faults {
     }
 
     /// All faults by number. Whether they select a request is asked without a lock, since that calls a test's code.
-    pub(super) fn all(&self) -> Vec<(u64, Arc<Fault>)> {
-        self.queue.iter().map(|queued| (queued.number, Arc::clone(&queued.fault))).collect()
+    pub(super) fn all(&self) -> Vec<(u64, Fault)> {
+        self.queue.iter().map(|queued| (queued.number, queued.fault.clone())).collect()
     }
 
     /// Takes the first of the faults that select a request. Those that wait for a later request count this one.
-    pub(super) fn take(&mut self, selecting: &[u64]) -> Option<Arc<Fault>> {
+    pub(super) fn take(&mut self, selecting: &[u64]) -> Option<Fault> {
         let mut taken = None;
         for queued in self.queue.iter_mut().filter(|queued| selecting.contains(&queued.number)) {
-            if queued.skip > 0 {
-                queued.skip -= 1;
+            if queued.fault.skip > 0 {
+                queued.fault.skip -= 1;
             } else if taken.is_none() {
-                taken = Some(Arc::clone(&queued.fault));
-                queued.times = queued.times.map(|times| times - 1);
+                taken = Some(queued.fault.clone());
+                queued.fault.times = queued.fault.times.map(|times| times - 1);
                 queued.has_struck = true;
             }
         }
-        self.queue.retain(|queued| queued.times != Some(0));
+        self.queue.retain(|queued| queued.fault.times != Some(0));
         taken
     }
 
     /// The faults that have not struck as often as they should; those that always strike should at least once.
     pub(super) fn unused(&self) -> Vec<Fault> {
-        let unused = self.queue.iter().filter(|queued| queued.times.is_some() || !queued.has_struck);
-        unused
-            .map(|&Queued { ref fault, skip, times, .. }| Fault { skip, times, ..Fault::clone(fault) })
-            .collect()
+        let unused = self.queue.iter().filter(|queued| queued.fault.times.is_some() || !queued.has_struck);
+        unused.map(|queued| queued.fault.clone()).collect()
     }
 }

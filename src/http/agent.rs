@@ -7,10 +7,7 @@ use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::base_url::BaseUrl;
 use super::resolve::CachingResolver;
-use super::{MAX_HEADERS, MAX_LINE, connect, in_words};
-
-/// ureq sends a line only if its output buffer can hold it. A worker's id comes on top of the base URL.
-const MIN_OUTPUT_BUFFER: usize = 2 * MAX_LINE;
+use super::{MAX_HEADERS, MIN_OUTPUT_BUFFER, connect, in_words};
 
 /// ureq with its defaults, but for the TLS library and roots that the features select.
 pub(super) fn own(base_url: &BaseUrl) -> Result<(Agent, CachingResolver), String> {
@@ -99,7 +96,7 @@ fn check_features(config: &Config, scheme: &Scheme, authority: &Authority) -> Re
     let missing = if is_socks && !cfg!(feature = "socks-proxy") {
         Some(("a SOCKS proxy", "socks-proxy"))
     } else if *scheme == Scheme::HTTPS || proxy == Some(ProxyProtocol::Https) {
-        missing_for_tls(config)
+        missing_for_tls(config, proxy)
     } else {
         None
     };
@@ -110,7 +107,7 @@ fn check_features(config: &Config, scheme: &Scheme, authority: &Authority) -> Re
 }
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
-fn missing_for_tls(config: &Config) -> Option<(&'static str, &'static str)> {
+fn missing_for_tls(config: &Config, _: Option<ProxyProtocol>) -> Option<(&'static str, &'static str)> {
     use ureq::tls::{RootCerts, TlsProvider};
 
     let tls = config.tls_config();
@@ -132,7 +129,6 @@ fn missing_for_tls(config: &Config) -> Option<(&'static str, &'static str)> {
 /// Without features of ours, the settings cannot be seen. A caller's agent may have TLS of its own, or fails to connect;
 /// a proxy that is spoken to by TLS would be spoken to without.
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-fn missing_for_tls(config: &Config) -> Option<(&'static str, &'static str)> {
-    let proxy = config.proxy().map(Proxy::protocol);
+fn missing_for_tls(_: &Config, proxy: Option<ProxyProtocol>) -> Option<(&'static str, &'static str)> {
     (proxy == Some(ProxyProtocol::Https)).then_some(("an https proxy", "rustls"))
 }

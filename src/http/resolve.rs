@@ -18,10 +18,7 @@ use ureq::unversioned::transport::NextTimeout;
 use ureq::{Error, Timeout};
 
 use super::connect::NotSent;
-use super::{MAX_ADDRESS_AGE, MAX_LOOKUPS};
-
-/// As many as [`ResolvedSocketAddrs`] holds.
-const MAX_ADDRESSES: usize = 16;
+use super::{MAX_ADDRESS_AGE, MAX_ADDRESSES, MAX_LOOKUPS};
 
 type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 

@@ -298,6 +298,10 @@ fn an_odd_execution_does_not_cost_the_page() {
         // Known and unknown statuses.
         ("requestStatus", Some(r#""success""#), json!("success")),
         ("requestStatus", Some(r#""throttled \"x\"""#), json!("throttled \"x\"")),
+        // A status may be a float, and one that cannot be a status is none.
+        ("responseStatus", Some("200.0"), json!(200)),
+        ("responseStatus", Some("70000"), Value::Null),
+        ("responseStatus", Some("1e99"), Value::Null),
         // Optional fields may be null or missing.
         ("errorMessage", Some("null"), Value::Null),
         ("errorMessage", None, Value::Null),
@@ -431,7 +435,7 @@ fn what_is_not_a_page_of_executions_is_an_error() {
         ("id", None, "missing field `id`"),
         ("requestStatus", Some("null"), "invalid type: null, expected a string"),
         ("requestStatus", None, "missing field `requestStatus`"),
-        ("responseStatus", Some(r#""503""#), "invalid type: string, expected u16"),
+        ("responseStatus", Some(r#""503""#), "invalid type: string, expected a number"),
         ("taskTitle", Some("17"), "invalid type: integer, expected a text"),
         ("taskTitle", Some("[104,105]"), "invalid type: sequence, expected a text"),
         ("url", None, "missing field `url`"),
