@@ -177,8 +177,8 @@ impl HandingerClient {
     ///
     /// It retrieves the token, then regenerates it. If the response is lost or carries no new token, it retrieves the
     /// token again. If that is still the old one, it waits as before a retry and regenerates again, at most
-    /// `max_retries` times, unless the server asks to wait. If somebody else replaces the token at the same time, it may
-    /// return theirs. The `total_timeout` bounds all of it.
+    /// `max_retries` times. If the server asks to wait, it fails instead. If somebody else replaces the token at the
+    /// same time, it may return theirs. The `total_timeout` bounds all of it.
     ///
     /// # Errors
     ///

@@ -31,12 +31,12 @@ const SHORTENED: &str =
 ///   one every [`interval`](Self::interval). Each round yields what it finds, the oldest first.
 /// - Each execution is yielded once. One that is written late, behind newer ones, is yielded if it is at most
 ///   [`overlap`](Self::overlap) older than the newest.
-/// - An error is an item, and the following `next()` goes on with another round. Only after an error of kind
-///   [`InvalidInput`](ErrorKind::InvalidInput), which no waiting mends, the iterator ends.
-/// - Where executions may have been missed, an item says so: an error of kind [`Incomplete`](ErrorKind::Incomplete), ahead
-///   of the executions after the gap. It reports once that none of the executions yielded before is left, so that the
-///   service may have removed later ones, too, and once that more than 5,000 executions are within the `overlap`, which
-///   is shortened to the last 5,000. It reports each round that could not read the history completely.
+/// - After an error, `next()` continues. The iterator ends only after an error of kind
+///   [`InvalidInput`](ErrorKind::InvalidInput).
+/// - If executions may have been missed, it yields an error of kind [`Incomplete`](ErrorKind::Incomplete) ahead of the
+///   executions after the gap. It reports once that none of the executions yielded before is left: the service may have
+///   removed later ones, too. It reports once that more than 5,000 executions are within the `overlap`, which is then
+///   shortened to the last 5,000. It reports each round that could not read the history completely.
 ///
 /// A round requests the first page, and further ones until it meets an execution older than `overlap`. It ends after some
 /// 2,000 requests, and holds up to 5,000 executions; if there are more, the next round follows at once. An execution that
@@ -45,11 +45,11 @@ const SHORTENED: &str =
 /// # Across runs
 ///
 /// [`cursor`](Self::cursor) returns what has been yielded so far, to be saved, and
-/// [`starting_from`](Self::starting_from) goes on from there. A program that saves it at its first start, and then each
-/// time that it is done with an execution, may be killed anywhere: it misses nothing, and its next run gets at most the
-/// one execution again that it was at. That is *at least once*. It is *exactly once* when the cursor is saved together
-/// with what the program does, as in one transaction of a database, or when doing it twice does no harm, as with a table
-/// whose key is the execution's id. Save the cursor after an error, too: what it reports once is then not repeated.
+/// [`starting_from`](Self::starting_from) goes on from there. A program that saves it at its first start, and then
+/// after each execution, may be killed at any time: its next run misses nothing, and repeats at most one execution.
+/// That is *at least once*. For *exactly once*, save the cursor in one database transaction with the program's own
+/// work, or make a repetition harmless, as with a table whose key is the execution's id. Save the cursor after an
+/// error, too: what it reports once is then not repeated.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -84,8 +84,8 @@ const SHORTENED: &str =
 /// #   if count == run + 1 { break; }
 /// }
 /// # }
-/// # let cursor = fs::read_to_string(&file)?.parse::<handinger::Cursor>()?;
-/// # fs::remove_file(&file)?;
+/// # let cursor = std::fs::read_to_string(&file)?.parse::<handinger::Cursor>()?;
+/// # std::fs::remove_file(&file)?;
 /// # assert!(client.follow("wrk_1").starting_from(cursor).poll()?.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
