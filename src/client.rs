@@ -211,6 +211,9 @@ impl HandingerClient {
             };
             match client.retrieve_webhook(worker_id) {
                 Ok(webhook) if is_new(&webhook) => return Ok(webhook),
+                Ok(Webhook { token: None, .. }) if old.is_some() => {
+                    return Err(error.noting("the webhook was removed meanwhile"));
+                }
                 Ok(_) if error.retry_after().is_none() && retries.next().is_some() => {}
                 Ok(_) => return Err(error.noting("the old token was still in force afterwards")),
                 Err(_) => return Err(error.noting("the token in force could not be retrieved")),
