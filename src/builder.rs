@@ -17,9 +17,9 @@ const CUSTOM_HEADERS: &str = "HANDINGER_CUSTOM_HEADERS";
 const DEFAULT_BASE_URL: &str = "https://handinger.com";
 const DEFAULT_USER_AGENT: &str = concat!("handinger-rust/", env!("CARGO_PKG_VERSION"));
 
-/// How a client is created.
+/// Creates a client.
 impl HandingerClient {
-    /// Creates a client with the given API key, and a default for everything else.
+    /// Creates a client with this API key, and defaults for all else. White space around the key is trimmed.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl HandingerClient {
         HandingerClientBuilder::from_env()?.build()
     }
 
-    /// Returns a builder for a client with settings of its own.
+    /// Returns a builder for a client with this key, to set all else.
     ///
     /// ```
     /// let client = handinger::HandingerClient::builder("key").max_retries(5).build()?;
@@ -77,7 +77,7 @@ impl HandingerClient {
 
 /// A builder for a [`HandingerClient`].
 ///
-/// Settings can be chained; nothing is checked before [`build`](Self::build).
+/// Each setting has a default. Nothing is checked before [`build`](Self::build).
 ///
 /// ```
 /// use std::time::Duration;
@@ -97,7 +97,7 @@ pub struct HandingerClientBuilder {
 }
 
 impl HandingerClientBuilder {
-    /// Returns a builder with the key and settings of the environment, the same that the API's other clients read:
+    /// Returns a builder with the settings of these environment variables, which the API's other clients read too:
     ///
     /// | variable | what it sets |
     /// |---|---|
@@ -131,12 +131,12 @@ impl HandingerClientBuilder {
         Ok(builder)
     }
 
-    /// Sets the URL of the API, to which `/api/workers/…` is appended. It may carry a path prefix and a slash at its end; no
-    /// query, and no user or password.
+    /// Sets the URL of the API, to which `/api/workers/…` is appended. It may carry a path prefix and a trailing slash,
+    /// but no query, fragment, user or password.
     ///
-    /// The key is sent there, so `http:` is rejected for any host that is not loopback; see
-    /// [`allow_insecure_http`](Self::allow_insecure_http). For a loopback host (`localhost`, `127.0.0.0/8`, `::1`), a proxy
-    /// set in the environment is not used.
+    /// An `http:` URL is rejected unless its host is loopback (`localhost`, `127.0.0.0/8`, `::1`) or
+    /// [`allow_insecure_http`](Self::allow_insecure_http) is set. For a loopback host, the client ignores proxies set
+    /// in the environment.
     ///
     /// Default: `https://handinger.com`.
     ///
@@ -149,8 +149,8 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets whether the key may be sent unencrypted: over an `http:` base URL to a host that is not loopback, or through an
-    /// [`agent`](Self::agent)'s proxy to any `http:` base URL. All tokens then travel unencrypted, too.
+    /// Sets whether the key may be sent unencrypted: over an `http:` base URL to a host that is not loopback, or
+    /// through an [`agent`](Self::agent)'s proxy to any `http:` base URL. All tokens then travel unencrypted, too.
     ///
     /// Default: `false`.
     ///
@@ -164,8 +164,8 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets how long one attempt may take: name lookup, connecting, sending, and receiving the complete response, however
-    /// slowly its bytes come. More than zero; more than a year counts as a year.
+    /// Sets how long one attempt may take: name lookup, connecting, sending, and receiving the complete response,
+    /// however slowly its bytes come. Must be more than zero; more than a year counts as a year.
     ///
     /// Default: 60 s.
     ///
@@ -179,11 +179,11 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets how much of an attempt's [`timeout`](Self::timeout) may be spent on the name lookup, and how much on opening a
-    /// connection: TCP, a proxy, and the TLS handshake. More than zero.
+    /// Sets how long the name lookup of an attempt may take, and how long opening its connection: TCP, a proxy, and the
+    /// TLS handshake. Must be more than zero.
     ///
-    /// It bounds the lookup and the connection each, so together they may take twice as long. If addresses that were found
-    /// earlier turn out to be out of date, both are done once more within the same attempt. The `timeout` bounds all of it.
+    /// Together, the two may take twice as long. If cached addresses are out of date, the attempt repeats both once.
+    /// The [`timeout`](Self::timeout) bounds all of it.
     ///
     /// Default: 5 s.
     ///
@@ -197,11 +197,10 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets how long a call may take with all its attempts and the waits between them. More than zero; `None` for no bound
-    /// but that of the single attempts.
+    /// Sets how long a call may take with all its attempts and the waits between them. Must be more than zero; `None`
+    /// sets no bound.
     ///
-    /// Default: `None`, so that a call can take 1 + `max_retries` times the `timeout`, and up to 60 s more before each
-    /// retry.
+    /// Default: `None`. A call can then take 1 + `max_retries` times the `timeout`, and up to 60 s before each retry.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -227,11 +226,11 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Adds a header to every request: printable ASCII, up to 8 KiB, and 64 KiB for all headers together. Of several values
-    /// for one name, the last counts.
+    /// Adds a header to every request: printable ASCII, at most 8 KiB, and 64 KiB for all headers together. Of several
+    /// values for one name, the last counts.
     ///
-    /// Headers that the client sets itself, such as `Authorization`, are rejected. The value is treated as a secret: `Debug`
-    /// does not show it, and errors repeat it no more than the key; see [`Error`](crate::Error#secrets).
+    /// Headers that the client sets itself, such as `Authorization`, are rejected. The value is a secret, like the key:
+    /// `Debug` does not print it, and [errors redact it](crate::Error#secrets).
     ///
     /// Default: none.
     ///
@@ -257,9 +256,9 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets whether reads may reuse a connection. With `false`, every request opens one of its own and carries
-    /// `Connection: close`, so that no stray response of a server or proxy can be taken for that to a later request; see
-    /// [`HandingerClient`](HandingerClient#connections).
+    /// Sets whether reads may reuse a connection. With `false`, every request opens a connection of its own and carries
+    /// `Connection: close`. No call can then return a [stray response](HandingerClient#connections) to an earlier
+    /// request.
     ///
     /// Default: `true`. Calls that change something open a new connection in any case.
     ///
@@ -274,15 +273,17 @@ impl HandingerClientBuilder {
 
     /// Sets an agent of your own: for a proxy, private root certificates, a client certificate, or another transport.
     ///
-    /// Its connections, transport, resolver, middleware and TLS settings are used. What this crate promises holds
-    /// whatever else the agent is set to: statuses, redirects, timeouts and bounds on headers are set for each request.
-    /// Some things are less exact than with the client's own agent:
+    /// The client uses its connections, transport, resolver, middleware, proxy and TLS settings. It overrides the
+    /// agent's settings for statuses, redirects, timeouts and bounds on headers in each request. Some promises are
+    /// weaker than with the client's own agent:
     ///
-    /// - ureq looks the host up for each request, on a thread of its own. How many lookups wait for an unresponsive name
-    ///   server is not bounded, and where no thread can be had, ureq panics.
-    /// - A proxy may take the `connect_timeout` anew for each piece of its response to `CONNECT`, and so outlast the `timeout`.
-    /// - An I/O error while connecting, which ureq does not distinguish from a later one, counts as "may have been applied".
-    /// - A server that sends two responses to one request over TLS may make ureq take the second for the response to the next
+    /// - ureq looks the host up for each request, on a new thread. The number of these threads is not bounded, and ureq
+    ///   panics if the system has none left.
+    /// - The `connect_timeout` starts anew with each piece of a proxy's response to `CONNECT`, so a slow proxy can
+    ///   outlast the `timeout`.
+    /// - ureq does not distinguish an I/O error while connecting from a later one, so the change counts as "may have
+    ///   been applied".
+    /// - If a server sends two responses to one request over TLS, ureq may take the second for the response to the next
     ///   request.
     /// - If any crate in the build enables ureq's feature `cookies`, the agent keeps and sends cookies.
     ///
@@ -302,8 +303,8 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets how to wait before a retry and between two rounds of [`follow`](HandingerClient::follow): for tests that should
-    /// not take their time, and for programs that show that they wait.
+    /// Sets the function that waits before a retry and between two rounds of [`follow`](HandingerClient::follow): for
+    /// tests that must not wait, and for programs that show the wait.
     ///
     /// Default: [`std::thread::sleep`].
     ///
@@ -328,13 +329,14 @@ impl HandingerClientBuilder {
     ///
     /// `InvalidInput` for
     ///
-    /// - a key that is blank, or a key, user agent or header that is not printable ASCII; the key is never repeated,
+    /// - a key that is blank, or a key, user agent or header that is not printable ASCII (the error never repeats the
+    ///   key),
     /// - a header that is malformed, reserved or over 8 KiB, or headers of over 64 KiB in all,
     /// - a base URL that is not http(s), is not ASCII, is over 8 KiB, has an invalid host or port, or carries a query,
     ///   fragment, user or password,
     /// - a key that would travel unencrypted, unless [`allow_insecure_http`](Self::allow_insecure_http) is set,
     /// - a timeout of zero,
-    /// - `https:`, a proxy or an agent whose cargo feature this build lacks,
+    /// - an `https:` URL, a proxy or an agent that needs a cargo feature which is off,
     /// - an agent whose buffers cannot hold the largest headers: 64 KiB of a response, 16 KiB of a request.
     ///
     /// ```
@@ -344,7 +346,7 @@ impl HandingerClientBuilder {
     pub fn build(self) -> Result<HandingerClient, Error> {
         self.options.check().map_err(invalid)?;
         let http = Http::new(self.settings).map_err(invalid)?;
-        Ok(HandingerClient::with(http, self.options))
+        Ok(HandingerClient::from_parts(http, self.options))
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{PercentEncode, utf8_percent_encode};
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::http::{Http, MAX_LINE, MAX_WORKER_ID, Method, Options, Request, in_words};
-use crate::lenient::from_json;
+use crate::lenient::{DecodeError, from_json};
 use crate::redact::{COMPONENT, secret_parts};
 use crate::types::{UpdateWebhook, Webhook, WebhookExecutionList};
 
@@ -19,8 +19,8 @@ const EXECUTIONS: &str = "/api/workers/{workerId}/webhook/executions";
 
 /// A client of the worker-webhook API.
 ///
-/// Created by [`new`](Self::new), [`from_env`](Self::from_env) or a [`builder`](Self::builder). A clone is cheap and shares
-/// the connections. `Debug` prints no key and no headers.
+/// Created by [`new`](Self::new), [`from_env`](Self::from_env) or a [`builder`](Self::builder). A clone is cheap and
+/// shares the connections. `Debug` prints no key and no headers.
 ///
 /// Every call blocks the calling thread until it has succeeded or failed for good. The client starts no runtime, can be
 /// used from several threads at once, and sends each request from the thread that called.
@@ -36,31 +36,29 @@ const EXECUTIONS: &str = "/api/workers/{workerId}/webhook/executions";
 ///
 /// # Connections
 ///
-/// A connection is kept for the next read ([`retrieve_webhook`](Self::retrieve_webhook),
+/// The client keeps a connection for the next read ([`retrieve_webhook`](Self::retrieve_webhook),
 /// [`list_executions`](Self::list_executions) and the iterators) for 15 s, or as long as an
 /// [`agent`](crate::HandingerClientBuilder::agent) of your own says. Calls that change something open a new one.
 ///
-/// In HTTP/1.1 a response is matched to its request by its order on the connection alone (RFC 9112 §9.3). A server or
-/// proxy that sends a second, stray response to one request can therefore make the next read on that connection return
-/// it. The client closes a connection on which something has arrived unasked, but not what is still on its way. Where that
-/// matters more than speed, see [`reuse_connections`](crate::HandingerClientBuilder::reuse_connections).
+/// HTTP/1.1 matches responses to requests only by their order on the connection (RFC 9112 §9.3). If a server or proxy
+/// sends a second, stray response to one request, the next read on that connection may return it. The client closes a
+/// connection on which a stray response has arrived, but cannot see one that is still on its way.
+/// [`reuse_connections(false)`](crate::HandingerClientBuilder::reuse_connections) rules this out.
 ///
-/// A response without a length ends where the server closes the connection (RFC 9112 §6.3). It is complete if its JSON is;
-/// a truncated one cannot be told from a malformed one, so it is [`Decode`](crate::ErrorKind::Decode) and not retried.
+/// A response without a length ends where the server closes the connection (RFC 9112 §6.3). If it is truncated, its
+/// JSON does not decode: the error is [`Decode`](crate::ErrorKind::Decode), and is not retried.
 ///
-/// After a `fork`, use the client in one of the two processes only: they share its connections, and each would receive
-/// responses to requests of the other.
+/// After a `fork`, use the client in only one of the two processes: they share its connections, and each could receive
+/// the other's responses.
 #[derive(Clone)]
 pub struct HandingerClient {
     http: Arc<Http>,
     options: Options,
-    /// When the `total_timeout` is over, if it began before the call.
-    deadline: Option<Instant>,
 }
 
-/// The five calls. Each takes the id of a worker, which must be neither empty nor `.` nor `..` nor longer than 1 KiB;
-/// whatever is in it is percent-encoded. Only the creator of a worker may make them (others get 403). [`Error`] documents
-/// how they fail, what has been retried by then, and what to do.
+/// The five calls, and `rotate_token`. Each takes the id of a worker, and percent-encodes it; an id that is empty, `.`,
+/// `..` or over 1 KiB is `InvalidInput`. Only a worker's creator may make the calls; others get 403. [`Error`]
+/// documents how they fail, what has been retried, and what to do.
 impl HandingerClient {
     /// Returns the webhook of a worker; both fields are `None` if it has none.
     ///
@@ -77,19 +75,23 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn retrieve_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
-        self.call(&Call::new("retrieve webhook", Method::GET, WEBHOOK, worker_id))
+        self.retrieve_webhook_by(self.options.deadline(), worker_id)
+    }
+
+    fn retrieve_webhook_by(&self, deadline: Option<Instant>, worker_id: &str) -> Result<Webhook, Error> {
+        self.call_by(deadline, &Call::new("retrieve webhook", Method::GET, WEBHOOK, worker_id), |_| true)
     }
 
     /// Sets, replaces or removes the webhook's URL, and returns the webhook.
     ///
-    /// The first URL brings a new token with it; later ones keep it. [`UpdateWebhook::clear()`] removes URL and token, as
+    /// The first URL generates a token; later ones keep it. [`UpdateWebhook::clear()`] removes URL and token, as
     /// [`delete_webhook`](Self::delete_webhook) does.
     ///
     /// # Errors
     ///
     /// See [`Error`](Error#what-to-do). A URL that is blank or over 8 KiB is `InvalidInput`. Any transient failure is
-    /// retried; [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been applied
-    /// all the same.
+    /// retried. [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been
+    /// applied.
     ///
     /// ```
     /// use handinger::UpdateWebhook;
@@ -125,14 +127,13 @@ impl HandingerClient {
         }
     }
 
-    /// Removes the webhook, and returns it with both fields `None`. Nothing is delivered any more. Does nothing if there is
-    /// no webhook.
+    /// Removes the webhook, and returns it with both fields `None`. Handinger then delivers nothing. Does nothing if
+    /// there is no webhook.
     ///
     /// # Errors
     ///
-    /// See [`Error`](Error#what-to-do). Any transient failure is retried;
-    /// [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been applied all the
-    /// same.
+    /// See [`Error`](Error#what-to-do). Any transient failure is retried.
+    /// [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been applied.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -147,15 +148,16 @@ impl HandingerClient {
         self.call(&Call::new("delete webhook", Method::DELETE, WEBHOOK, worker_id))
     }
 
-    /// Replaces the webhook's token, and returns the webhook. The old token is invalid at once, and the URL stays.
+    /// Replaces the webhook's token, and returns the webhook. The old token is invalid at once; the URL stays.
     ///
-    /// The API does not document what happens where there is no webhook. [`rotate_token`](Self::rotate_token) does the
-    /// same, and makes sure which token is in force if the response is lost.
+    /// The API does not document what happens if there is no webhook. [`rotate_token`](Self::rotate_token) finds out
+    /// the token in force even if the response is lost.
     ///
     /// # Errors
     ///
-    /// See [`Error`](Error#what-to-do). A POST is not idempotent (RFC 9110 §9.2.2): it is retried only where the earlier
-    /// attempt was certainly not applied. Otherwise [`may_have_been_applied`](Error::may_have_been_applied) is true.
+    /// See [`Error`](Error#what-to-do). A POST is not idempotent (RFC 9110 §9.2.2): it is retried only if the failed
+    /// attempt was certainly not applied. If it may have been, [`may_have_been_applied`](Error::may_have_been_applied)
+    /// is true.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -171,18 +173,17 @@ impl HandingerClient {
         self.call(&Call::new("regenerate token", Method::POST, REGENERATE_TOKEN, worker_id))
     }
 
-    /// Replaces the webhook's token and makes sure that it is replaced: returns the webhook with a token that differs from
-    /// the one before.
+    /// Replaces the webhook's token, even if a response is lost, and returns the webhook with the new token.
     ///
-    /// It retrieves the token in force and regenerates it. Where the response is lost or carries no new token, it retrieves
-    /// the token again and compares. It regenerates again only if nothing has changed and the server does not ask to wait, at most `max_retries`
-    /// times. If somebody else replaces the token at the same time, theirs may be the one returned. All of it stays within
-    /// the `total_timeout`.
+    /// It retrieves the token, then regenerates it. If the response is lost or carries no new token, it retrieves the
+    /// token again. If that is still the old one, it waits as before a retry and regenerates again, at most
+    /// `max_retries` times, unless the server asks to wait. If somebody else replaces the token at the same time, it may
+    /// return theirs. The `total_timeout` bounds all of it.
     ///
     /// # Errors
     ///
-    /// See [`Error`](Error#what-to-do). If [`may_have_been_applied`](Error::may_have_been_applied) is false, the old token is
-    /// still in force; if it is true, it may be, and [`retrieve_webhook`](Self::retrieve_webhook) returns the token that is.
+    /// See [`Error`](Error#what-to-do). If [`may_have_been_applied`](Error::may_have_been_applied) is false, the old
+    /// token is still in force. If it is true, [`retrieve_webhook`](Self::retrieve_webhook) returns the token in force.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault, Operation};
@@ -198,31 +199,38 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn rotate_token(&self, worker_id: &str) -> Result<Webhook, Error> {
-        // One deadline for all the calls.
-        let client = Self { deadline: self.options.deadline(), ..self.clone() };
-        let old = client.retrieve_webhook(worker_id)?.token;
+        let deadline = self.options.deadline(); // one for all the calls
+        let retrieve = || self.retrieve_webhook_by(deadline, worker_id);
+        let old = retrieve()?.token;
         let is_new = |webhook: &Webhook| webhook.token.is_some() && webhook.token != old;
         let regenerate = Call::new("regenerate token", Method::POST, REGENERATE_TOKEN, worker_id);
-        let mut retries = 0..self.options.max_retries;
+        // Whether an earlier regenerate may still be applied.
+        let mut is_open = false;
+        let mut failures = 0;
         loop {
-            let error = match client.call_expecting(&regenerate, is_new) {
-                Err(error) if error.may_have_been_applied() => error,
+            let error = match self.call_by(deadline, &regenerate, is_new) {
+                Err(error) if is_open || error.may_have_been_applied() => error,
                 result => return result,
             };
-            match client.retrieve_webhook(worker_id) {
+            is_open = true;
+            failures += 1;
+            let may_retry = error.may_have_been_applied()
+                && error.retry_after().is_none()
+                && failures <= self.options.max_retries;
+            match retrieve() {
                 Ok(webhook) if is_new(&webhook) => return Ok(webhook),
                 Ok(Webhook { token: None, .. }) if old.is_some() => {
-                    return Err(error.noting("the webhook was removed meanwhile"));
+                    return Err(error.unsettled("the webhook was removed meanwhile"));
                 }
-                Ok(_) if error.retry_after().is_none() && retries.next().is_some() => {}
-                Ok(_) => return Err(error.noting("the old token was still in force afterwards")),
-                Err(_) => return Err(error.noting("the token in force could not be retrieved")),
+                Ok(_) if may_retry && self.http.back_off(failures, deadline) => {}
+                Ok(_) => return Err(error.unsettled("the old token was still in force afterwards")),
+                Err(_) => return Err(error.unsettled("the token in force could not be retrieved")),
             }
         }
     }
 
-    /// Returns one page of the delivery history, newest first, 50 executions a page, counted from 1. A page past the last
-    /// one is empty.
+    /// Returns one page of the delivery history, newest first: up to 50 executions. Pages are counted from 1; a page
+    /// past the last one is empty.
     ///
     /// To read more than one page, use [`executions`](Self::executions) or [`execution_pages`](Self::execution_pages).
     ///
@@ -253,38 +261,35 @@ impl HandingerClient {
     }
 
     fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
-        self.call_expecting(call, |_| true)
+        self.call_by(self.options.deadline(), call, |_| true)
     }
 
     /// A response that is not as expected is as useless as one that does not decode.
-    fn call_expecting<T: DeserializeOwned>(
+    fn call_by<T: DeserializeOwned>(
         &self,
+        deadline: Option<Instant>,
         call: &Call<'_>,
         is_expected: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
         self.options.check().map_err(|problem| Error::invalid_input(call.action, problem))?;
         let request = call.request()?;
-        let deadline = self.deadline.or_else(|| self.options.deadline());
         let response = self.http.send(&self.options, deadline, &request)?;
-        match from_json(response.body()) {
-            Ok(value) if is_expected(&value) => Ok(value),
-            Ok(_) => {
-                Err(response
-                    .unusable(&request, serde_json::Error::custom("not the change that was asked for")))
+        let decoded = from_json(response.body()).and_then(|value| {
+            if is_expected(&value) {
+                Ok(value)
+            } else {
+                Err(DecodeError::new("not the change that was asked for"))
             }
-            Err(error) => Err(response.unusable(&request, error)),
-        }
+        });
+        decoded.map_err(|error| response.unusable(&request, error))
     }
 }
 
-/// Options of one call: each returns a client with the option set, which shares everything else with this one.
+/// Options of one call. Each method returns a client that has one option changed, and shares the connections and all
+/// else.
 impl HandingerClient {
-    pub(crate) fn with(http: Http, options: Options) -> Self {
-        Self { http: Arc::new(http), options, deadline: None }
-    }
-
-    /// Returns a client with another `timeout`: how long one attempt may take, from connecting to the end of the body. At
-    /// most a year; with zero, calls fail as `InvalidInput`.
+    /// Returns a client with another [`timeout`](crate::HandingerClientBuilder::timeout): how long one attempt may
+    /// take. With zero, calls fail as `InvalidInput`.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -300,8 +305,8 @@ impl HandingerClient {
         self.with_options(Options { timeout, ..self.options })
     }
 
-    /// Returns a client with another `connect_timeout`: how much of an attempt's `timeout` may be spent on the name lookup,
-    /// and how much on opening the connection. With zero, calls fail as `InvalidInput`.
+    /// Returns a client with another [`connect_timeout`](crate::HandingerClientBuilder::connect_timeout): how long an
+    /// attempt may take to connect. With zero, calls fail as `InvalidInput`.
     ///
     /// ```
     /// # let client = handinger::HandingerClient::new("key")?;
@@ -313,8 +318,8 @@ impl HandingerClient {
         self.with_options(Options { connect_timeout, ..self.options })
     }
 
-    /// Returns a client with another `total_timeout`: how long a call may take with all its attempts and waits. `None`
-    /// for no bound but that of the single attempts; with zero, calls fail as `InvalidInput`.
+    /// Returns a client with another [`total_timeout`](crate::HandingerClientBuilder::total_timeout): how long a call
+    /// may take with all its attempts and waits. `None` sets no bound; with zero, calls fail as `InvalidInput`.
     ///
     /// ```
     /// # let client = handinger::HandingerClient::new("key")?;
@@ -326,7 +331,8 @@ impl HandingerClient {
         self.with_options(Options { total_timeout: timeout.into(), ..self.options })
     }
 
-    /// Returns a client with another `max_retries`: how often a failed attempt is retried, if that is safe.
+    /// Returns a client with another [`max_retries`](crate::HandingerClientBuilder::max_retries): how often a failed
+    /// attempt is retried, if that is safe.
     ///
     /// ```
     /// # let client = handinger::HandingerClient::new("key")?;
@@ -339,7 +345,13 @@ impl HandingerClient {
     }
 
     fn with_options(&self, options: Options) -> Self {
-        Self { http: Arc::clone(&self.http), options, deadline: self.deadline }
+        Self { http: Arc::clone(&self.http), options }
+    }
+}
+
+impl HandingerClient {
+    pub(crate) fn from_parts(http: Http, options: Options) -> Self {
+        Self { http: Arc::new(http), options }
     }
 
     /// Waits the way that the client waits before a retry.

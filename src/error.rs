@@ -10,11 +10,11 @@ use ureq::http::{HeaderMap, StatusCode};
 /// How much of a text by somebody else `Display` repeats, in characters.
 const MAX_SHOWN_TEXT: usize = 200;
 
-/// What went wrong, in a form to act on.
+/// Reports why a call failed, and whether a retry may help.
 ///
-/// `Display` is one short line: what was being done, what happened, what the API said of it, how many attempts were
-/// made, and whether a change may have been applied all the same. The cause, such as an I/O error, is in
-/// [`source()`](StdError::source). A clone is cheap.
+/// `Display` is one short line: what was being done, what happened, the API's message, how many attempts were made, and
+/// whether a change may have been applied. The cause, such as an I/O error, is in [`source()`](StdError::source). A
+/// clone is cheap.
 ///
 /// ```
 /// use handinger::{ErrorKind, HandingerClient};
@@ -34,23 +34,23 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// | [`is_forbidden`](Self::is_forbidden) (403) | the key is not that of the worker's creator | use the creator's key |
 /// | [`is_not_found`](Self::is_not_found) (404) | there is no such worker | check the id |
 /// | [`is_bad_request`](Self::is_bad_request) (400), [`is_unprocessable`](Self::is_unprocessable) (422) | the API rejects what was sent, such as a URL that is not `https` | correct what [`message`](Self::message) names |
-/// | [`is_conflict`](Self::is_conflict) (409), 408 | another request was in the way, or the server gave up waiting; retried already | retry later |
+/// | [`is_conflict`](Self::is_conflict) (409), 408 | the request conflicted with another one, or the server timed out; retried already | retry later |
 /// | [`is_rate_limited`](Self::is_rate_limited) (429) | too many requests; retried already | retry after [`retry_after`](Self::retry_after) |
 /// | [`is_server_error`](Self::is_server_error) (5xx) | the service failed; retried already, where that is safe | retry later; see below after a change |
 /// | [`Connect`](ErrorKind::Connect), [`Timeout`](ErrorKind::Timeout), [`Transport`](ErrorKind::Transport) | the network failed; retried already, where that is safe | retry later; see below after a change |
-/// | [`Redirect`](ErrorKind::Redirect) (3xx) | the API is elsewhere | set the [`base_url`](crate::HandingerClientBuilder::base_url) that it names, if you trust it |
+/// | [`Redirect`](ErrorKind::Redirect) (3xx) | the server redirects, which the client does not follow | if you trust the URL that it names, set it as [`base_url`](crate::HandingerClientBuilder::base_url) |
 /// | [`Decode`](ErrorKind::Decode), [`TooLarge`](ErrorKind::TooLarge) | something other than the API responded, or the API has changed | look at [`body`](Self::body) |
 /// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | start the iterator again |
-/// | any other status | | look at [`message`](Self::message) |
+/// | any other status | the API does not document it; a status from 600 up is retried like a 5xx | look at [`message`](Self::message) |
 ///
-/// [`is_transient`](Self::is_transient) is true for all that say "retry later" or "retry after".
+/// [`is_transient`](Self::is_transient) is true where the last column begins with "retry".
 ///
-/// If [`may_have_been_applied`](Self::may_have_been_applied) after an update or delete, call it again: the outcome is the
+/// If an update or delete [`may_have_been_applied`](Self::may_have_been_applied), call it again: the outcome is the
 /// same. To replace a token for certain, use [`rotate_token`](crate::HandingerClient::rotate_token).
 ///
 /// # What has been retried already
 ///
-/// By the time you see an error, the client has already retried where that is safe (RFC 9110 §9.2.2):
+/// Before a call fails, the client retries where that is safe (RFC 9110 §9.2.2):
 ///
 /// | what happened | retrieve, list, update, delete | regenerate | a change may have been applied |
 /// |---|---|---|---|
@@ -62,20 +62,21 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// | a complete 2xx response that does not decode, or exceeds a limit | error | error | yes |
 /// | 3xx, any other 4xx | error | error | no |
 ///
-/// The header `x-should-retry: false` stops retries for any status; `true` retries any status; a regenerate only on 4xx.
+/// The response header `x-should-retry: false` stops retries for any status. `true` retries any status; a regenerate
+/// only on 4xx.
 ///
-/// There are up to [`max_retries`](crate::HandingerClientBuilder::max_retries) retries. Before each, the client waits as
-/// long as `retry-after-ms` or `Retry-After` asks, up to 60 s, or else 0.5 s, then 1, 2, 4 and 8 s, less up to a quarter at
-/// random. If the server asks for more than 60 s, the error comes at once, and [`retry_after`](Self::retry_after) says how
-/// long to wait.
+/// The client makes up to [`max_retries`](crate::HandingerClientBuilder::max_retries) retries. Before each, it waits as
+/// long as `retry-after-ms` or `Retry-After` asks, up to 60 s. If neither asks for a wait, it waits 0.5 s, then 1, 2, 4
+/// and 8 s, less up to a quarter at random. If the server asks for more than 60 s, the call fails at once, and
+/// [`retry_after`](Self::retry_after) returns the wait.
 ///
 /// # Secrets
 ///
-/// This crate puts no key, no token, and no path or query of a webhook's URL into `Display`, `Debug` or `source()`. The
-/// server's own message is repeated there. In it, the client redacts the key, the values of custom headers, and the path,
-/// query, fragment, user and password of the URL that was to be set, where they have 4 bytes or more and appear verbatim,
-/// percent-encoded or JSON-escaped. Other forms, parts of them, and secrets that only the server knows are not recognized.
-/// [`body`](Self::body) and [`header`](Self::header) return what the server sent as it was.
+/// This crate puts no key, no token, and no path or query of a webhook's URL into `Display`, `Debug` or `source()`.
+/// They repeat the server's message, in which the client redacts the key, the values of custom headers, and the path,
+/// query, fragment, userinfo and password of the URL that was to be set. It recognizes those of 4 bytes or more,
+/// verbatim, percent-encoded or JSON-escaped. It does not recognize other forms, parts of a secret, and secrets that
+/// only the server knows. [`body`](Self::body) and [`header`](Self::header) return what the server sent.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -111,10 +112,11 @@ pub(crate) struct Received {
     pub(crate) message: Option<String>,
 }
 
-/// What kind of failure an [`Error`] is.
+/// The kind of failure that an [`Error`] reports.
 ///
-/// What a kind alone does not say has predicates of its own: [`Error::is_not_found`] and its like for statuses,
-/// [`Error::is_timeout`] and [`Error::is_connect`], which can both be true, and [`Error::is_transient`].
+/// [`Error`] has predicates for the rest: [`is_not_found`](Error::is_not_found) and its like for statuses,
+/// [`is_transient`](Error::is_transient), and [`is_timeout`](Error::is_timeout) and [`is_connect`](Error::is_connect),
+/// which can both be true.
 ///
 /// ```
 /// # use handinger::{ErrorKind, HandingerClient};
@@ -129,7 +131,7 @@ pub enum ErrorKind {
     InvalidInput,
     /// No connection could be opened: name lookup, TCP, proxy or TLS handshake failed. Nothing of the request was sent.
     Connect,
-    /// The connection was lost, or what came over it was not a complete HTTP response.
+    /// The connection was lost, or the response was truncated or not valid HTTP.
     Transport,
     /// No complete response came within the `timeout` of an attempt or the `total_timeout`, or no connection within the
     /// `connect_timeout`.
@@ -138,12 +140,13 @@ pub enum ErrorKind {
     Redirect,
     /// The server returned a status that is neither 2xx nor 3xx.
     Status,
-    /// The response exceeds a limit: a body over 10 MiB after decompression, headers over 64 KiB, or more than 128 headers.
+    /// The response exceeds a limit: a body over 10 MiB after decompression, headers over 64 KiB, or more than 128
+    /// headers.
     TooLarge,
     /// A 2xx response whose body is not the JSON that the API documents.
     Decode,
-    /// A walk over the executions came to its end, but may have missed some. All that it found has been yielded before;
-    /// see [`Executions`](crate::Executions), [`PageIter`](crate::PageIter) and [`Follow`](crate::Follow).
+    /// An iterator may have missed executions; see [`Executions`](crate::Executions), [`PageIter`](crate::PageIter) and
+    /// [`Follow`](crate::Follow).
     Incomplete,
 }
 
@@ -194,7 +197,7 @@ impl Error {
     fn of_no_attempt(kind: ErrorKind, action: String, problem: String) -> Self {
         Self::new(Inner {
             action,
-            failure: Failure::new(kind, problem),
+            failure: Failure::new(kind, one_line(&problem)),
             attempts: 0,
             note: None,
             is_transient: false,
@@ -202,11 +205,14 @@ impl Error {
         })
     }
 
-    /// Adds what was found out after the call.
-    pub(crate) fn noting(mut self, note: &str) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.note = Some(note.into());
-        }
+    /// Adds what a later call found out, which leaves open whether the change was applied.
+    pub(crate) fn unsettled(mut self, found_out: &str) -> Self {
+        let inner = Arc::get_mut(&mut self.0).expect("nobody has cloned it yet");
+        inner.may_have_been_applied = true;
+        inner.note = Some(match inner.note.take() {
+            Some(note) => format!("{note}; {found_out}"),
+            None => found_out.into(),
+        });
         self
     }
 
@@ -225,7 +231,7 @@ impl Error {
         self.0.failure.kind
     }
 
-    /// Returns the HTTP status, if the server responded.
+    /// Returns the HTTP status, if a response came.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -239,11 +245,11 @@ impl Error {
         self.received().map(|received| received.status.as_u16())
     }
 
-    /// Returns the API's own message, if the response carries one. Neither shortened nor cleaned of line breaks, but
-    /// [redacted](Self#secrets).
+    /// Returns the API's message, if an error response carries one: [redacted](Self#secrets), but not shortened, with
+    /// its line breaks.
     ///
-    /// It is found in JSON (`{"error": {"message": "…"}}`, `{"error": "…"}` or `{"message": "…"}`) and in plain text. Of an
-    /// HTML page, as proxies send it, it is the title or else the first heading; [`body`](Self::body) has the page.
+    /// The body may be JSON (`{"error": {"message": "…"}}`, `{"error": "…"}` or `{"message": "…"}`) or plain text. Of
+    /// an HTML page, as proxies send it, the message is the title or else the first heading.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -257,7 +263,7 @@ impl Error {
         self.received()?.message.as_deref()
     }
 
-    /// Returns the first 64 KiB of the response body as they came; empty if no response came.
+    /// Returns the first 64 KiB of the response body, after decompression; empty if no response came.
     ///
     /// A body that did not decode may hold the token that was to be returned: handle it as a secret.
     ///
@@ -273,8 +279,8 @@ impl Error {
         self.received().map_or(&[], |received| &received.body)
     }
 
-    /// Returns a header of the response, such as `x-request-id` to quote to support. The name's case does not matter;
-    /// `None` if the header is absent or not text.
+    /// Returns a header of the response, such as `x-request-id` to quote to support. The case of the name does not
+    /// matter. `None` if the header is absent or not text.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -290,9 +296,9 @@ impl Error {
     }
 
     /// Returns how long the server asks to wait before the next request (`retry-after-ms`, or `Retry-After`, RFC 9110
-    /// §10.2.3), if it does and the time is not over already. At most a year.
+    /// §10.2.3), at most a year. `None` if it does not ask, or asks for zero or for a date in the past.
     ///
-    /// Up to 60 s are waited for by the client itself while it has retries left; a longer time is in the error at once.
+    /// The client itself [waits up to 60 s](Self#what-has-been-retried-already) while it has retries left.
     ///
     /// ```
     /// # use handinger::HandingerClient;
@@ -306,7 +312,8 @@ impl Error {
         self.0.failure.retry_after
     }
 
-    /// Returns how many attempts were made: 0 for invalid input, up to 1 + `max_retries` otherwise.
+    /// Returns how many attempts were made, from 1 to 1 + `max_retries`; 0 for
+    /// [`InvalidInput`](ErrorKind::InvalidInput) and [`Incomplete`](ErrorKind::Incomplete).
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -322,12 +329,11 @@ impl Error {
 
     /// Returns whether an update, delete or regenerate may have been applied although the call failed.
     ///
-    /// True when some attempt reached the server and its outcome is not known: the connection was lost, time ran out, or the
-    /// response was a 5xx or could not be read. False when every attempt was certainly rejected or never sent, and for
-    /// the calls that change nothing.
+    /// True if any attempt was sent and its outcome is not known: the connection was lost, time ran out, or the
+    /// response was a 5xx or could not be read. False if each attempt was rejected or never sent, and for the calls
+    /// that change nothing.
     ///
-    /// An update or delete can simply be called again. After a regenerate, the old token may be invalid already;
-    /// [`rotate_token`](crate::HandingerClient::rotate_token) finds out which token is in force.
+    /// See [what to do](Self#what-to-do). After a regenerate, the old token may be invalid already.
     ///
     /// ```
     /// # use handinger::fake::FakeHandinger;
@@ -346,11 +352,10 @@ impl Error {
         self.0.may_have_been_applied
     }
 
-    /// Returns whether the same call may succeed later: nothing is known to be wrong with it, and nothing has to be
-    /// corrected first.
+    /// Returns whether the same call may succeed later, without a correction.
     ///
-    /// True for a connection that could not be opened or was lost, a timeout, 408, 409, 429 and 5xx, unless the server says
-    /// otherwise in `x-should-retry`. The client's own retries are used up by then. Before you call
+    /// True for a connection that could not be opened or was lost, a malformed or truncated response, a timeout, and
+    /// the statuses 408, 409, 429 and from 500 up, unless `x-should-retry` says otherwise. Before you call
     /// [`regenerate_token`](crate::HandingerClient::regenerate_token) again, see
     /// [`may_have_been_applied`](Self::may_have_been_applied).
     ///
@@ -372,7 +377,7 @@ impl Error {
 
     /// Returns whether the server returned 400: it does not understand the request.
     ///
-    /// All predicates of statuses are used alike:
+    /// All predicates for statuses are used in this way:
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -433,7 +438,7 @@ impl Error {
     }
 
     /// Returns whether time ran out for the last attempt: its `timeout`, its `connect_timeout`, or what was left of the
-    /// `total_timeout`. Where there is no time left to wait for a retry, the last failure is returned as it is.
+    /// `total_timeout`. If the `total_timeout` leaves no time for a retry, the error is that of the last attempt.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -448,8 +453,8 @@ impl Error {
         self.kind() == ErrorKind::Timeout
     }
 
-    /// Returns whether no connection could be opened for the last attempt, so that nothing of it was sent. A connection that
-    /// timed out is both [`is_timeout`](Self::is_timeout) and `is_connect`.
+    /// Returns whether no connection could be opened for the last attempt, so that nothing of it was sent. A connection
+    /// that timed out is both [`is_timeout`](Self::is_timeout) and `is_connect`.
     ///
     /// ```
     /// // Nobody listens on this port.

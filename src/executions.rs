@@ -57,8 +57,7 @@ impl HandingerClient {
 
     /// Returns an iterator over a worker's executions, each of them once, newest first.
     ///
-    /// Each execution that is in the history from the first request to the last is yielded once, whatever is delivered
-    /// or removed meanwhile; see [`Executions`].
+    /// Deliveries and removals during the walk neither repeat nor hide an execution; see [`Executions`].
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -127,11 +126,11 @@ fn incomplete(worker_id: &str, problem: &str) -> Error {
 
 /// The pages of a delivery history; returned by [`execution_pages`](HandingerClient::execution_pages).
 ///
-/// - Each `next()` makes one request, and none ahead of need. The iterator holds at most one page.
+/// - Each `next()` makes one request, and another for each page that it skips. The iterator holds at most one page.
 /// - It ends after the last page, following `page_count` as it grows or shrinks, or at an empty page.
-/// - It skips a page that repeats the one before it: exactly one page of new deliveries between two requests looks like
-///   that. The fifth repeat in a row, as a server sends it that ignores the page number, is an error of kind
-///   [`Incomplete`](crate::ErrorKind::Incomplete).
+/// - It skips a page that repeats the one before it, as happens when 50 executions are delivered between two requests.
+///   The fifth repeat in a row is an error of kind [`Incomplete`](crate::ErrorKind::Incomplete): the server may ignore
+///   the page number.
 /// - It ends after an error, unless you [`resume`](Self::resume) it.
 ///
 /// The iterator owns what it needs: it borrows neither the client nor the worker id.
@@ -149,7 +148,8 @@ pub struct PageIter {
 }
 
 impl PageIter {
-    /// Starts at another page than the first, or anew. Pages are counted from 1; with 0, the next `next()` is an error.
+    /// Starts at this page, also after the first `next()`. Default: 1. With 0, `next()` yields an error of kind
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -166,7 +166,7 @@ impl PageIter {
         Self { page, previous: None, repeats: 0, state: State::Walking, ..self }
     }
 
-    /// Goes on after an error, with the page that failed, or past those that were repeated. Does nothing otherwise.
+    /// Continues after an error, with the page that failed or past the repeated ones. Does nothing otherwise.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -244,21 +244,19 @@ impl FusedIterator for PageIter {}
 /// The executions of a delivery history; returned by [`executions`](HandingerClient::executions).
 ///
 /// - Each execution that is in the history from the first request to the last is yielded exactly once, in the server's
-///   order, newest first. One that comes or goes meanwhile may be yielded, and out of turn.
-/// - A walk is complete, or it says so: if it may have missed an execution, it yields all that it finds, and then an
-///   error of kind [`Incomplete`](crate::ErrorKind::Incomplete). [`end`](Self::end) returns how a complete one ended.
-/// - `next()` makes a request only when it has yielded all of the page before. It ends after an error, unless you
+///   order, newest first. One that is added or removed meanwhile may be yielded or not, and out of order.
+/// - If the walk may have missed an execution, it yields all that it finds, and then an error of kind
+///   [`Incomplete`](crate::ErrorKind::Incomplete). [`end`](Self::end) returns how a complete walk ended.
+/// - `next()` makes a request only when the page before has been yielded. The iterator ends after an error, unless you
 ///   [`resume`](Self::resume) it.
-/// - It holds one page, and the ids of the last 10,000 executions as hashes. It makes at most three requests for each
-///   page, and 200.
+/// - It holds one page, and hashes of the ids of up to 10,000 executions. It makes at most 3 × pages + 200 requests.
 ///
-/// This takes for granted that ids are unique, that the server keeps the order of executions, also of those whose times
-/// tie, that new ones come in ahead of those not yet yielded, and that `total_count` and `page_count` are of the same
-/// moment as their page. Where `total_count` falls from one response to the next, because executions are removed (the
-/// oldest, too) or because another replica lags behind, the walk makes up to two requests more. It becomes incomplete
-/// where that happens at every second request for 100 pages, and where at least 50 are delivered before each request
-/// for 200 pages, or for 1,000 if it is more than 50. After 5,000 deliveries or removals at once, it may yield an
-/// execution twice.
+/// The walk assumes that ids are unique, that executions keep their order, even with equal times, that new ones appear
+/// ahead of those not yet yielded, and that `total_count` and `page_count` belong to the same moment as their page. If
+/// `total_count` falls between two responses, because executions were removed (even the oldest) or another replica lags
+/// behind, the walk makes up to two requests more. It becomes incomplete if this happens before every second request
+/// for 100 pages. It also becomes incomplete if 50 executions are delivered before each request for 200 pages, or more
+/// than 50 for 1,000 pages. After 5,000 deliveries or removals at once, it may yield an execution twice.
 ///
 /// The iterator owns what it needs: it borrows neither the client nor the worker id.
 ///
@@ -325,11 +323,10 @@ pub enum End {
     After,
 }
 
-/// How far [`Executions`] is, for a person who waits; see [`Executions::progress`].
+/// How far the walk of [`Executions`] is; see [`Executions::progress`].
 ///
-/// `executions` can end up below `total_count` and above it. With [`since`](Executions::since) or
-/// [`after`](Executions::after), fewer are yielded than there are. The server counts what is there at its latest
-/// response, while an execution yielded before may be gone by then, and a new one may never be yielded.
+/// In the end, `executions` may be less or more than `total_count`: [`since`](Executions::since) and
+/// [`after`](Executions::after) stop early, and executions are added and removed during the walk.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -352,8 +349,11 @@ pub struct Progress {
 }
 
 impl Executions {
-    /// Ends before the first execution older than `time`, without a request for a further page. `None`, the default,
-    /// for all there are.
+    /// Stops at the first execution older than `time`; later pages are not fetched. Default: `None`, no such stop.
+    ///
+    /// The history is listed newest first, but an execution may appear late, behind newer ones. A run that continues
+    /// from the time of an earlier run misses it: choose a `time` some minutes earlier, or use
+    /// [`follow`](HandingerClient::follow).
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -373,12 +373,12 @@ impl Executions {
         self
     }
 
-    /// Ends before the execution with this id, without a request for a further page. Call it again to add ids: the walk
-    /// ends at the first that it meets.
+    /// Stops at the execution with this id, and does not yield it; later pages are not fetched. Call it again to add
+    /// ids: the walk stops at the first that it meets.
     ///
     /// If it meets none, because all have been removed, it yields every execution there is, and [`end`](Self::end)
-    /// returns [`End::LastPage`]. An execution that is written late, behind the one with this id, is not yielded;
-    /// [`follow`](HandingerClient::follow) finds those too.
+    /// returns [`End::LastPage`]. It misses an execution that appears late, behind the one with this id, as
+    /// [`since`](Self::since) does.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -404,10 +404,11 @@ impl Executions {
         self
     }
 
-    /// Starts at another page than the first. Pages are counted from 1; with 0, the first `next()` is an error.
+    /// Starts at this page. Default: 1. With 0, `next()` yields an error of kind
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
     ///
-    /// Executions ahead of that page are not looked for; where deliveries push them onto it or a later one, they are
-    /// yielded there, out of turn. After the first `next()`, it starts all over: what was read is forgotten.
+    /// Executions ahead of that page are yielded only if deliveries push them onto it or a later one, and then out of
+    /// order. After the first `next()`, the walk starts anew and forgets what it has read.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -427,10 +428,11 @@ impl Executions {
         }
     }
 
-    /// Goes on after an error, with the page that failed and without repeating what was yielded. Does nothing otherwise.
+    /// Continues after an error, with the page that failed, and without repeating what was yielded. Does nothing
+    /// otherwise.
     ///
-    /// After an error of kind [`Incomplete`](crate::ErrorKind::Incomplete), it goes on with the pages that are left, if
-    /// any: what was missed stays missed.
+    /// After an error of kind [`Incomplete`](crate::ErrorKind::Incomplete), it continues with the pages that are left,
+    /// if any; what it missed is not yielded.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -463,10 +465,10 @@ impl Executions {
         }
     }
 
-    /// Returns how the walk ended; `None` as long as it has not, and after an error.
+    /// Returns how the walk ended; `None` before its end, and after an error.
     ///
-    /// So the walk is complete when this is `Some`, up to the errors of kind
-    /// [`Incomplete`](crate::ErrorKind::Incomplete) that it was resumed from.
+    /// `Some` means that the walk is complete, but for the errors of kind [`Incomplete`](crate::ErrorKind::Incomplete)
+    /// after which it was resumed.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -484,7 +486,7 @@ impl Executions {
         self.end.filter(|_| self.state == State::Over)
     }
 
-    /// Returns how far the walk is. Changes with every request and every execution yielded.
+    /// Returns how far the walk is. It changes with every request and every execution yielded.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();

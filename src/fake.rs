@@ -1,7 +1,7 @@
-//! A Handinger to test against, on a port of loopback (feature `fake`).
+//! A Handinger to test against, on a loopback port (feature `fake`).
 //!
-//! [`FakeHandinger`] keeps workers, webhooks and a delivery history, and does what the API's reference says. It is made
-//! for the tests of your own code: it can also fail in every way that your code has to handle, and shows what it
+//! [`FakeHandinger`] keeps workers, webhooks and a delivery history, and does what the API's reference says. It is for
+//! the tests of your own code: it can fail in every way that your code has to handle, and returns the requests that it
 //! received. Clients in any language can talk to it.
 //!
 //! # A status, with headers
@@ -110,7 +110,7 @@
 //! | 415 | an update whose `Content-Type` is not `application/json` |
 //! | 417, 501, 505 | an expectation, transfer coding or version that the fake does not know |
 //!
-//! A page past the end is empty, an empty history has no page, and the history outlives the webhook.
+//! A page past the last one is empty. An empty history has no page. The history remains when the webhook is removed.
 
 mod connection;
 mod fault;
@@ -198,7 +198,7 @@ pub struct Delivery {
     pub execution: WebhookExecution,
 }
 
-/// Life: where it listens, who may talk to it, and when it stops.
+/// Starting, stopping, and the keys that the fake accepts.
 impl FakeHandinger {
     /// Starts a fake without workers on a free port of 127.0.0.1.
     ///
@@ -291,7 +291,7 @@ impl FakeHandinger {
         self.state().api_keys.insert(api_key.to_owned());
     }
 
-    /// Accepts this key no longer: requests with it get 401. Returns whether it was accepted before.
+    /// Revokes this key: requests with it get 401. Returns whether it was accepted before.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -323,9 +323,10 @@ impl FakeHandinger {
         builder.build().expect("valid settings")
     }
 
-    /// Closes the port and all connections, as a service that goes down. Nothing else is forgotten.
+    /// Closes the port and all connections, as a service does that goes down. Keys, workers, faults and requests are
+    /// kept.
     ///
-    /// Requests that a [`Fault::delay`] holds back are not done any more. Returns when all threads have ended; within
+    /// Requests that a [`Fault::delay`] holds back are dropped. Returns when all threads have ended; within
     /// [`Fault::meanwhile`], when the port is closed. Does nothing if the fake has stopped already.
     ///
     /// ```
@@ -345,7 +346,8 @@ impl FakeHandinger {
     ///
     /// # Panics
     ///
-    /// If another program has taken the port. For a minute, the system gives it to none that asks for any port.
+    /// If another program has taken the port. For a minute, the system does not assign it to a program that asks for a
+    /// free port.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -375,7 +377,7 @@ impl FakeHandinger {
     }
 }
 
-/// What the service has: workers and their history.
+/// Workers and their history.
 impl FakeHandinger {
     /// Adds a worker without a webhook; does nothing if there is such a worker.
     ///
@@ -403,8 +405,8 @@ impl FakeHandinger {
     /// Completes a task of the worker: returns what Handinger would send to the webhook's endpoint, and adds the
     /// execution to the history.
     ///
-    /// The endpoint responds with `response_status`, or cannot be reached (`None`). Nothing is sent to it. Returns `None`
-    /// if the worker is unknown or has no webhook.
+    /// The endpoint responds with `response_status`, or cannot be reached (`None`). Nothing is sent to it. Returns
+    /// `None` if the worker is unknown or has no webhook.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -420,7 +422,7 @@ impl FakeHandinger {
         self.deliver_at(worker_id, OffsetDateTime::now_utc(), response_status)
     }
 
-    /// Delivers as [`deliver`](Self::deliver) does, but at this time, of which whole milliseconds are kept.
+    /// Delivers as [`deliver`](Self::deliver) does, but at this time, in whole milliseconds.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -448,9 +450,9 @@ impl FakeHandinger {
 
     /// Delivers as [`deliver`](Self::deliver) does, with an execution that `edit` changes before it is added.
     ///
-    /// At first it is a success (status 200) right now. Afterwards its two statuses are made to agree: a
-    /// `response_status` that is not 2xx makes it an error, and an error has no 2xx status. For an execution that is not
-    /// to be corrected, there is [`add_execution`](Self::add_execution). `edit` may call the fake.
+    /// `edit` receives a success (status 200) of now, and may call the fake. Then the two statuses are made to agree: a
+    /// `response_status` that is not 2xx makes it an error, and an error loses a 2xx status.
+    /// [`add_execution`](Self::add_execution) leaves them as they are.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -494,8 +496,7 @@ impl FakeHandinger {
         Some(Delivery { url, token, execution })
     }
 
-    /// Adds an execution to a worker's history as it is, at the place that its time gives it; adds the worker if need
-    /// be.
+    /// Adds an execution to a worker's history unchanged, in the order of its time; adds the worker if there is none.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -511,8 +512,8 @@ impl FakeHandinger {
         self.state().insert(worker_id, execution);
     }
 
-    /// Removes an execution from a worker's history, as a service does that keeps it only for a time. Returns whether
-    /// it was there.
+    /// Removes an execution from a worker's history, as a service does that keeps executions only for a time. Returns
+    /// whether it was there.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -533,7 +534,7 @@ impl FakeHandinger {
     }
 }
 
-/// What goes wrong.
+/// Faults.
 impl FakeHandinger {
     /// Adds a fault to the end of the queue. Each request takes the first fault that is for it, and no other.
     ///
@@ -588,7 +589,7 @@ impl FakeHandinger {
         self.inject(Fault::hang_up().after_applying().times(count));
     }
 
-    /// Waits before the fake does what the next `count` requests ask for, and responds.
+    /// Waits before it does what the next `count` requests ask for, and responds.
     ///
     /// Short for [`inject`](Self::inject) of a [`Fault::delay`].
     ///
@@ -654,11 +655,11 @@ impl FakeHandinger {
     }
 }
 
-/// What was received.
+/// Requests that were received.
 impl FakeHandinger {
     /// Returns all requests since the start, in the order of their arrival, those that a fault struck too.
     ///
-    /// A request has arrived when its body is complete. One that is rejected as malformed has not.
+    /// A request arrives when its body is complete. Malformed requests are not recorded.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();

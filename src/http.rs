@@ -21,7 +21,7 @@ use log::debug;
 use ureq::Agent;
 pub(crate) use ureq::http::Method;
 use ureq::http::Uri;
-use ureq::http::header::{CONNECTION, HeaderMap, HeaderValue};
+use ureq::http::header::HeaderMap;
 use ureq::http::uri::Scheme;
 
 use crate::error::{Error, ErrorKind, Failure, Inner, Received};
@@ -69,6 +69,7 @@ pub(crate) struct Http {
     headers: HeaderMap,
     /// What messages must not repeat: the key and the values of custom headers.
     secrets: Vec<String>,
+    reuse_connections: bool,
     sleep: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
@@ -153,10 +154,17 @@ impl Response {
 }
 
 impl Options {
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let Self { timeout, connect_timeout, total_timeout, .. } = *self;
-        let has_zero = [Some(timeout), Some(connect_timeout), total_timeout].contains(&Some(Duration::ZERO));
-        if has_zero { Err("a timeout must be more than zero") } else { Ok(()) }
+        let settings = [
+            ("timeout", Some(timeout)),
+            ("connect_timeout", Some(connect_timeout)),
+            ("total_timeout", total_timeout),
+        ];
+        match settings.iter().find(|(_, timeout)| *timeout == Some(Duration::ZERO)) {
+            Some((name, _)) => Err(format!("the {name} must be more than zero")),
+            None => Ok(()),
+        }
     }
 
     /// When a call that begins now must have ended, if it must.
@@ -176,17 +184,14 @@ impl Http {
             ));
         }
         let api_key = settings.api_key.trim();
-        let mut headers =
-            headers::headers(&base_url.authority, api_key, &settings.user_agent, settings.headers)?;
+        let headers = headers::headers(&base_url.authority, api_key, &settings)?;
         let (agent, resolver) = match settings.agent {
             Some(agent) => (agent::callers(agent, &base_url, settings.allow_insecure_http)?, None),
             None => agent::own(&base_url).map(|(agent, resolver)| (agent, Some(resolver)))?,
         };
-        if !settings.reuse_connections {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         let secrets = headers::sensitive(&headers).chain([api_key]).map(String::from).collect();
-        Ok(Self { agent, resolver, base_url, headers, secrets, sleep: settings.sleep })
+        let Settings { reuse_connections, sleep, .. } = settings;
+        Ok(Self { agent, resolver, base_url, headers, secrets, reuse_connections, sleep })
     }
 
     fn secrets(&self) -> impl Iterator<Item = &str> {
@@ -201,6 +206,16 @@ impl Http {
         (self.sleep)(wait);
     }
 
+    /// Waits as before a retry. Returns false, without waiting, if the deadline comes first.
+    pub(crate) fn back_off(&self, failures: u32, deadline: Option<Instant>) -> bool {
+        let wait = retry::backoff(failures, jitter());
+        let has_time = deadline.is_none_or(|deadline| Instant::now() + wait < deadline);
+        if has_time {
+            self.sleep(wait);
+        }
+        has_time
+    }
+
     /// Sends a request until it succeeds, fails for good, or runs out of attempts or time.
     pub(crate) fn send(
         &self,
@@ -210,12 +225,12 @@ impl Http {
     ) -> Result<Response, Error> {
         let invalid = |problem| Error::invalid_input(request.action.to_string(), problem);
         let uri = self.base_url.join(&request.path).map_err(invalid)?;
-        Call { http: self, options, request, uri, deadline }.run()
+        Attempts { http: self, options, request, uri, deadline }.run()
     }
 }
 
 /// A request with all its attempts.
-struct Call<'a> {
+struct Attempts<'a> {
     http: &'a Http,
     options: &'a Options,
     request: &'a Request<'a>,
@@ -225,12 +240,12 @@ struct Call<'a> {
 
 /// What follows a failed attempt.
 enum Next {
-    Retry,
+    RetryAfter(Duration),
     /// With the reason, where it is not plain.
     GiveUp(Option<String>),
 }
 
-impl Call<'_> {
+impl Attempts<'_> {
     fn run(&self) -> Result<Response, Error> {
         let mut attempts = 0;
         let mut may_have_been_applied = false;
@@ -250,36 +265,41 @@ impl Call<'_> {
             self.request.log(format_args!("{} on attempt {attempts} after {elapsed:?}", failure.problem));
             let verdict = retry::judge(&self.request.method, outcome);
             may_have_been_applied |= verdict.may_have_been_applied;
-            if let Next::GiveUp(note) = self.wait_for_retry(verdict.retry, &failure, attempts) {
-                return Err(Error::new(Inner {
-                    action: self.request.action.to_string(),
-                    failure,
-                    attempts,
-                    note,
-                    is_transient: verdict.is_transient,
-                    may_have_been_applied,
-                }));
-            }
+            let note = match self.next(verdict.retry, &failure, attempts) {
+                Next::GiveUp(note) => note,
+                Next::RetryAfter(wait) => {
+                    self.request.log(format_args!("retrying in {wait:?}"));
+                    self.http.sleep(wait);
+                    // A sleep can take longer than it should.
+                    match self.out_of_time(Duration::ZERO) {
+                        None => continue,
+                        note => note,
+                    }
+                }
+            };
+            return Err(Error::new(Inner {
+                action: self.request.action.to_string(),
+                failure,
+                attempts,
+                note,
+                is_transient: verdict.is_transient,
+                may_have_been_applied,
+            }));
         }
     }
 
-    /// Returns when it is time for the next attempt, if there is to be one.
-    fn wait_for_retry(&self, retry: bool, failure: &Failure, attempts: u32) -> Next {
+    fn next(&self, retry: bool, failure: &Failure, attempts: u32) -> Next {
         if !retry || attempts > self.options.max_retries {
-            // That time was short is plain only if it was not the time of the whole call.
             let is_timeout = failure.kind == ErrorKind::Timeout;
-            return Next::GiveUp(self.out_of_time(Duration::ZERO).filter(|_| is_timeout));
+            return Next::GiveUp(if is_timeout { self.out_of_time(Duration::ZERO) } else { None });
         }
-        let Some(wait) = retry::wait(failure.retry_after, attempts, jitter()) else {
-            return Next::GiveUp(Some(format!("the server asks to wait longer than {MAX_RETRY_WAIT:?}")));
-        };
-        if let Some(reason) = self.out_of_time(wait) {
-            return Next::GiveUp(Some(reason));
+        match retry::wait(failure.retry_after, attempts, jitter()) {
+            None => Next::GiveUp(Some(format!("the server asks to wait longer than {MAX_RETRY_WAIT:?}"))),
+            Some(wait) => match self.out_of_time(wait) {
+                None => Next::RetryAfter(wait),
+                note => Next::GiveUp(note),
+            },
         }
-        self.request.log(format_args!("retrying in {wait:?}"));
-        self.http.sleep(wait);
-        // A sleep can take longer than it should.
-        self.out_of_time(Duration::ZERO).map_or(Next::Retry, |reason| Next::GiveUp(Some(reason)))
     }
 
     /// What to say if the call's time is over after the `wait`.

@@ -13,11 +13,11 @@ use time::format_description::well_known::Rfc3339;
 /// Decodes a JSON object, and nothing but that.
 pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
     // Checked once for all strings in it: decoding from bytes would check each of them.
-    let text = std::str::from_utf8(body).map_err(|_| DecodeError("not UTF-8".into()))?;
+    let text = std::str::from_utf8(body).map_err(|_| DecodeError::new("not UTF-8"))?;
     match text.trim_ascii_start().as_bytes().first() {
-        None => Err(DecodeError("empty".into())),
+        None => Err(DecodeError::new("empty")),
         // serde_json would take the elements of an array for the fields of an object.
-        Some(b'[') => Err(DecodeError("an array in place of an object".into())),
+        Some(b'[') => Err(DecodeError::new("an array in place of an object")),
         Some(_) => serde_json::from_str(text).map_err(|error| DecodeError::from_json(&error)),
     }
 }
@@ -27,6 +27,10 @@ pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeErr
 pub(crate) struct DecodeError(String);
 
 impl DecodeError {
+    pub(crate) fn new(problem: &str) -> Self {
+        Self(problem.into())
+    }
+
     fn from_json(error: &serde_json::Error) -> Self {
         let text = error.to_string();
         // `invalid type: string "whk_…", expected a map at line 1 column 9`: the value may be a secret.

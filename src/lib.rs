@@ -1,9 +1,9 @@
 //! A blocking client for the worker-webhook API of [Handinger](https://handinger.com): five calls, iterators over the
 //! delivery history, errors that say what happened, and no async runtime.
 //!
-//! Handinger runs tasks with AI workers. When a task completes, it POSTs to the webhook of its worker. This crate sets
-//! and removes these webhooks, rotates their tokens, and reads how the deliveries went. It is for scripts, build scripts
-//! and small command-line tools. It is not an official client.
+//! Handinger runs tasks with AI workers. When a task completes, it POSTs to the worker's webhook. This crate sets and
+//! removes webhooks, rotates their tokens, and reads the delivery history. It is for scripts, build scripts and small
+//! command-line tools. It is not an official client.
 //!
 //! ```no_run
 //! let client = handinger::HandingerClient::from_env()?; // HANDINGER_API_KEY
@@ -36,14 +36,15 @@
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
-//! [`HandingerClient`] documents each. On top of them, [`rotate_token`](HandingerClient::rotate_token) regenerates the token
-//! and makes sure which one is in force, even if a response is lost.
+//! [`HandingerClient`] documents each. [`rotate_token`](HandingerClient::rotate_token) regenerates the token too, and
+//! returns the one in force even if a response is lost.
 //!
 //! # The delivery history
 //!
-//! The history is listed newest first, 50 executions a page, and it moves while it is read: a delivery pushes all
-//! executions one place down, a removal pulls them up. [`executions`](HandingerClient::executions) yields each execution
-//! once all the same, or reports an error. `since` and `after` stop it where an earlier run has been:
+//! The history is listed newest first, 50 executions a page. It changes while it is read: a delivery moves all
+//! executions one place down, and a removal moves older ones up. [`executions`](HandingerClient::executions) yields
+//! each execution once, or reports an error. [`since`](Executions::since) and [`after`](Executions::after) stop it
+//! where an earlier run ended:
 //!
 //! ```
 //! # let fake = handinger::fake::FakeHandinger::start();
@@ -61,13 +62,13 @@
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
-//! [`follow`](HandingerClient::follow) waits for new executions and yields them as they come.
-//! [`execution_pages`](HandingerClient::execution_pages) returns the pages as they are.
+//! [`follow`](HandingerClient::follow) waits for new executions, and yields each as it comes.
+//! [`execution_pages`](HandingerClient::execution_pages) yields the pages.
 //!
 //! # Verifying a delivery
 //!
 //! Each delivery carries the webhook's token in its `X-Handinger-Token` header. [`WebhookToken::verify`] compares in
-//! constant time. What does not verify is not from Handinger.
+//! constant time. Reject a delivery whose token does not verify.
 //!
 //! ```
 //! use handinger::WebhookToken;
@@ -75,28 +76,28 @@
 //! let token = WebhookToken::new("whk_01HZY31W2SZJ8MJ2FQTR3M1K9D"); // kept from update_webhook
 //! # let header: Option<&str> = Some("whk_guess");
 //! if !header.is_some_and(|presented| token.verify(presented)) {
-//!     println!("401");
+//!     println!("not from Handinger: respond with 401");
 //! }
 //! ```
 //!
 //! # Errors and retries
 //!
-//! There is one [`Error`]. Printed, it is a line like
+//! Every failure is an [`Error`]. It prints as one line, such as
 //!
 //! ```text
 //! regenerate token of worker wrk_1: connection lost; the change may have been applied
 //! ```
 //!
-//! For the program there are [`kind`](Error::kind), predicates such as [`is_not_found`](Error::is_not_found) and
-//! [`is_transient`](Error::is_transient), and what the server said. By the time you see an error, the client has already
-//! retried where that is safe. [`Error`] documents [what to do](Error#what-to-do), and
-//! [what is retried](Error#what-has-been-retried-already).
+//! A program asks for its [`kind`](Error::kind), for predicates such as [`is_not_found`](Error::is_not_found) and
+//! [`is_transient`](Error::is_transient), and for the server's [`message`](Error::message). Before a call fails, the
+//! client retries where that is safe. [`Error`] documents [what to do](Error#what-to-do), and [what has been
+//! retried](Error#what-has-been-retried-already).
 //!
 //! # Settings
 //!
 //! [`HandingerClient::from_env`] reads the key from `HANDINGER_API_KEY`, and honors `HANDINGER_BASE_URL` and
-//! `HANDINGER_CUSTOM_HEADERS` as the API's other clients do. [`HandingerClient::new`] takes the key itself, and
-//! [`HandingerClient::builder`] everything that can be set. A single call can have options of its own:
+//! `HANDINGER_CUSTOM_HEADERS` as the API's other clients do. [`HandingerClient::new`] takes the key as an argument, and
+//! [`HandingerClient::builder`] sets everything else. A single call can have options of its own:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -107,18 +108,18 @@
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
-//! Three timeouts bound a call: [`timeout`](HandingerClientBuilder::timeout) for one attempt, however slowly its bytes
-//! come (60 s); [`connect_timeout`](HandingerClientBuilder::connect_timeout) within it (5 s); and
-//! [`total_timeout`](HandingerClientBuilder::total_timeout) for all attempts and waits together (off by default). A
-//! response body is read up to 10 MiB after decompression, headers up to 64 KiB and 128 in number.
+//! Three timeouts bound a call. [`timeout`](HandingerClientBuilder::timeout) bounds one attempt, however slowly its
+//! bytes come (60 s). [`connect_timeout`](HandingerClientBuilder::connect_timeout) bounds connecting (5 s).
+//! [`total_timeout`](HandingerClientBuilder::total_timeout) bounds all attempts and waits together (off by default). A
+//! response may have a body of 10 MiB after decompression, and 128 headers of 64 KiB in all.
 //!
 //! # TLS and proxies
 //!
-//! Certificates are checked against Mozilla's roots by rustls, unless [features](#cargo-features) select another
-//! library or the roots of the system. Proxies are taken from the environment: `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`,
-//! and `NO_PROXY` for exceptions. The key goes nowhere else: redirects are not followed, and `http:` is rejected except to
-//! a loopback host, unless [`allow_insecure_http`](HandingerClientBuilder::allow_insecure_http) says so. For everything
-//! else, hand in an [`agent`](HandingerClientBuilder::agent) of [ureq]:
+//! rustls checks certificates against Mozilla's roots, unless [features](#cargo-features) select another library or the
+//! system's roots. Proxies come from the environment: `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, and `NO_PROXY` for
+//! exceptions. The key is sent only to the base URL: redirects are not followed. An `http:` base URL is rejected unless
+//! its host is loopback or [`allow_insecure_http`](HandingerClientBuilder::allow_insecure_http) is set. For everything
+//! else, set an [`agent`](HandingerClientBuilder::agent) of [ureq]:
 //!
 #![cfg_attr(feature = "rustls", doc = "```")]
 #![cfg_attr(not(feature = "rustls"), doc = "```ignore")]
@@ -135,7 +136,7 @@
 //! let tls = TlsConfig::builder()
 //!     // Trusts the certificates of a private authority, and no others.
 //!     .root_certs(RootCerts::new_with_certs(&[Certificate::from_pem(&read("ca.pem")?)?]))
-//!     // Shows a certificate of its own, if the server or a gateway asks for one.
+//!     // Presents a client certificate if the server or a gateway asks for one.
 //!     .client_cert(Some(ClientCert::new_with_certs(
 //!         &[Certificate::from_pem(&read("client.pem")?)?],
 //!         PrivateKey::from_pem(&read("key.pem")?)?,
@@ -152,8 +153,8 @@
 //!
 //! # Testing your own tool
 //!
-//! With the feature `fake`, best among the `dev-dependencies`, the module `fake` has a Handinger to test against. It
-//! listens on a loopback port, keeps workers, webhooks and a history, and fails, stalls or hangs up on demand.
+//! The feature `fake`, best enabled in `dev-dependencies`, adds the module `fake`: a Handinger to test against. It
+//! listens on a loopback port, keeps workers, webhooks and a history, and fails, delays or hangs up on demand.
 //!
 #![cfg_attr(feature = "fake", doc = "```")]
 #![cfg_attr(not(feature = "fake"), doc = "```ignore")]
@@ -172,15 +173,14 @@
 //!
 //! # In a build script
 //!
-//! A build must not hang, nor fail because a service is down: set a short
-//! [`total_timeout`](HandingerClientBuilder::total_timeout), and fall back on what was known before with a
-//! `cargo::warning`. The repository's `examples/build_script` is a crate that does so.
+//! A build must not hang, nor fail because a service is down. Set a short
+//! [`total_timeout`](HandingerClientBuilder::total_timeout); after an error, print a `cargo::warning` and use the last
+//! known value. The repository's `examples/build_script` does so.
 //!
 //! # In an async program
 //!
-//! A call blocks its thread. It does not look for a runtime and does not start one, so it works inside one, but there it
-//! belongs on a thread for blocking work, such as that of tokio's `spawn_blocking`. The client is `Send`, `Sync` and
-//! cheap to clone.
+//! A call blocks its thread. It needs no runtime and starts none. In an async program, call it on a thread for blocking
+//! work, such as that of tokio's `spawn_blocking`. The client is `Send`, `Sync` and cheap to clone.
 //!
 //! # Cargo features
 //!
@@ -190,28 +190,28 @@
 //! | `gzip` | yes | asks for compressed responses |
 //! | `native-tls` | | TLS by the system's library (OpenSSL on Linux), unless `rustls` is on as well |
 //! | `platform-verifier` | | the system's root certificates instead of Mozilla's |
-//! | `socks-proxy` | | SOCKS proxies as well |
+//! | `socks-proxy` | | SOCKS proxies |
 //! | `fake` | | the module `fake`, for tests |
 //!
 //! Without `rustls` and `native-tls` there is no TLS: an `https` base URL is rejected when the client is built.
 //!
 //! # Logging
 //!
-//! Through the [log](https://docs.rs/log) facade, target `handinger`, level DEBUG: a line for each attempt, with
-//! method, path (with `{workerId}` in place of the worker's id), status or problem, number of the attempt and the time it
-//! took, and a line before each wait. The client writes no key, no token, no worker's id and no path of a webhook's URL into
-//! a line. Of a redirect's target it logs scheme, host and port and, on the base URL's own origin, the path without the
-//! worker's id.
+//! The client logs through the [log](https://docs.rs/log) facade: target `handinger`, level DEBUG, one line for each
+//! attempt and one before each wait. An attempt's line has the method, the path (with `{workerId}` in place of the id),
+//! the status or problem, the attempt's number, and the time it took. The client writes no key, no token, no worker's
+//! id and no path of a webhook's URL into a line. Of a redirect's target it logs scheme, host and port and, on the base
+//! URL's own origin, the path without the worker's id.
 //!
-//! At TRACE, ureq's own targets (`ureq`, `ureq_proto`) log what goes over the wire: leave those off where keys must not be
-//! logged.
+//! At TRACE, ureq's own targets (`ureq`, `ureq_proto`) log what is sent and received: leave them off where keys must
+//! not be logged.
 //!
 //! # Versions
 //!
-//! Needs Rust 1.88; a later one is required only with a new minor version. Of other crates, the public API shows
-//! `time::OffsetDateTime`, `ureq::Agent` in [`agent`](HandingerClientBuilder::agent), and serde's traits; [`time`] and
-//! [`ureq`] are re-exported in the versions that fit. Any ureq from 3.5.2 to below 4 will do. Structs and enums can grow
-//! (`#[non_exhaustive]`). The wording of errors and log lines is not part of the API.
+//! The crate needs Rust 1.88; only a new minor version may require a later one. Of other crates, the public API
+//! contains `time::OffsetDateTime`, `ureq::Agent` in [`agent`](HandingerClientBuilder::agent), and serde's traits. The
+//! crate re-exports [`time`] and [`ureq`]; any ureq from 3.5.2 to below 4 fits. Structs and enums may gain fields and
+//! variants (`#[non_exhaustive]`). The wording of errors and log lines is not part of the API.
 //!
 //! # Not supported
 //!

@@ -1,7 +1,5 @@
 //! What may be shown of a secret: nothing of a key or token, and of a webhook's URL only where it points to.
 
-use std::cmp::Reverse;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The unreserved characters of RFC 3986 §2.3 stand for themselves in a component of a URL; all others are encoded.
@@ -15,8 +13,19 @@ pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
     let long_enough = secrets.iter().filter(|secret| secret.len() >= MIN_SECRET);
     let mut forms: Vec<String> = long_enough.flat_map(|secret| forms(secret)).collect();
     // The longest goes first: another may be a part of it.
-    forms.sort_by_key(|form| Reverse(form.len()));
-    forms.into_iter().fold(text.to_owned(), |text, form| text.replace(&form, "[redacted]"))
+    forms.sort_by(|a, b| (b.len(), b).cmp(&(a.len(), a)));
+    forms.dedup();
+    let (mut redacted, mut rest) = (String::new(), text);
+    while let Some(character) = rest.chars().next() {
+        if let Some(form) = forms.iter().find(|form| rest.starts_with(form.as_str())) {
+            redacted.push_str("[redacted]");
+            rest = &rest[form.len()..];
+        } else {
+            redacted.push(character);
+            rest = &rest[character.len_utf8()..];
+        }
+    }
+    redacted
 }
 
 fn forms(secret: &str) -> [String; 4] {
@@ -114,5 +123,6 @@ mod tests {
             assert_eq!(redact(&format!("no {form}!"), &[secret]), "no [redacted]!", "{form}");
         }
         assert_eq!(redact("s3cret-key", &["s3cret", "s3cret-key"]), "[redacted]");
+        assert_eq!(redact("no redacted s3cret", &["s3cret", "redacted"]), "no [redacted] [redacted]");
     }
 }

@@ -7,9 +7,9 @@ use subtle::ConstantTimeEq;
 
 /// The secret that Handinger sends in the `X-Handinger-Token` header of each delivery.
 ///
-/// Whoever knows it can forge deliveries. So `Debug` prints `[redacted]`, and there is no `Display`: use
-/// [`as_str`](Self::as_str) where the text itself is needed, to store or print it. `Serialize` writes the token in clear,
-/// since that is how programs store it. Two tokens of the same length are compared in constant time.
+/// Whoever knows it can forge deliveries, so `Debug` prints `[redacted]` and there is no `Display`.
+/// [`as_str`](Self::as_str) returns the text, to store or print it. `Serialize` writes the text too. `==` compares
+/// tokens of the same length in constant time.
 ///
 /// ```
 /// use handinger::WebhookToken;
@@ -24,7 +24,7 @@ use subtle::ConstantTimeEq;
 pub struct WebhookToken(String);
 
 impl WebhookToken {
-    /// Creates a token from where it was stored, say the environment of the program that receives deliveries.
+    /// Creates a token from its text, as stored by the program that receives deliveries.
     ///
     /// ```
     /// let token = handinger::WebhookToken::new("whk_01HZY31W2SZJ8MJ2FQTR3M1K9D");
@@ -35,7 +35,7 @@ impl WebhookToken {
         Self(token.into())
     }
 
-    /// Returns the token's text, to be kept as carefully as a password.
+    /// Returns the token's text. Keep it as safe as a password.
     ///
     /// ```
     /// assert_eq!(handinger::WebhookToken::new("whk_1").as_str(), "whk_1");
@@ -47,9 +47,9 @@ impl WebhookToken {
 
     /// Returns whether the value of a delivery's `X-Handinger-Token` header is this token.
     ///
-    /// The comparison is in constant time for values of the token's own length: it does not depend on how many bytes
-    /// are right. It does depend on the length of what was presented, and on whether that is the token's; the length of a
-    /// token is no secret. An empty token verifies nothing, so that a blank setting does not accept a blank header.
+    /// For values of the token's length, the time does not depend on how many bytes are right. It does reveal whether
+    /// the length is right, which is no secret. An empty token verifies nothing, so that an empty setting does not
+    /// accept an empty header.
     ///
     /// ```
     /// # use handinger::WebhookToken;

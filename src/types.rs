@@ -16,8 +16,8 @@ use crate::token::WebhookToken;
 
 /// The webhook of a worker: where its deliveries go, and the secret that they carry.
 ///
-/// Handinger sets both or, if the worker has no webhook, neither; one alone is kept as it came. The default is "no webhook".
-/// `Serialize` writes the JSON of the API, with the token in clear.
+/// Both fields are `None` if the worker has no webhook, as in `Webhook::default()`. `Serialize` writes the JSON of the
+/// API, with the token in clear.
 ///
 /// ```
 /// # fn main() -> Result<(), serde_json::Error> {
@@ -31,8 +31,8 @@ use crate::token::WebhookToken;
 #[serde(try_from = "WebhookFields")]
 #[non_exhaustive]
 pub struct Webhook {
-    /// Where Handinger POSTs to when a task of the worker completes. May itself be a credential: `Debug` prints no
-    /// more of it than the host.
+    /// Where Handinger POSTs to when a task of the worker completes. It may be a credential: `Debug` prints only
+    /// scheme, host and port.
     pub url: Option<String>,
     /// The secret in the `X-Handinger-Token` header of each delivery.
     pub token: Option<WebhookToken>,
@@ -74,10 +74,10 @@ impl TryFrom<WebhookFields> for Webhook {
     }
 }
 
-/// What [`update_webhook`](crate::HandingerClient::update_webhook) is to set.
+/// The change that [`update_webhook`](crate::HandingerClient::update_webhook) makes.
 ///
-/// A `&str` or `String` converts into an update that sets the URL. Removing the webhook is always spelled out as
-/// [`clear`](Self::clear): no `Option` converts, so that a setting that is missing by mistake removes nothing.
+/// A `&str` or `String` converts into an update that sets the URL. Only [`clear`](Self::clear) removes the webhook: no
+/// `Option` converts, so that a missing setting removes nothing by mistake.
 ///
 /// ```
 /// use handinger::UpdateWebhook;
@@ -100,7 +100,7 @@ pub struct UpdateWebhook {
 }
 
 impl UpdateWebhook {
-    /// Creates an update that sets or replaces the URL. The token stays as it is, or is generated if there was no webhook before.
+    /// Creates an update that sets or replaces the URL. The token stays, or is generated if there was no webhook.
     ///
     /// ```
     /// let update = handinger::UpdateWebhook::new("https://example.com/hook");
@@ -111,7 +111,8 @@ impl UpdateWebhook {
         Self { url: Some(url.into()) }
     }
 
-    /// Creates an update that removes the webhook and its token, as [`delete_webhook`](crate::HandingerClient::delete_webhook) does.
+    /// Creates an update that removes the webhook and its token, as
+    /// [`delete_webhook`](crate::HandingerClient::delete_webhook) does.
     ///
     /// ```
     /// assert_eq!(handinger::UpdateWebhook::clear().url, None);
@@ -151,7 +152,7 @@ impl From<&String> for UpdateWebhook {
 /// `Serialize` writes the JSON of the API: camelCase keys and the time as RFC 3339. To print the time like that, use
 /// `created_at.format(&handinger::time::format_description::well_known::Rfc3339)`.
 ///
-/// A test makes one from JSON, or has the [`fake`](crate#testing-your-own-tool) deliver:
+/// A test creates one from JSON, or with the [fake](crate#testing-your-own-tool):
 ///
 /// ```
 /// # fn main() -> Result<(), serde_json::Error> {
@@ -175,7 +176,7 @@ impl From<&String> for UpdateWebhook {
 pub struct WebhookExecution {
     /// Identifies the execution.
     pub id: String,
-    /// When the delivery was attempted, at the offset that the server wrote.
+    /// When Handinger made the delivery, with the UTC offset that the server wrote.
     #[serde(with = "rfc3339")]
     pub created_at: OffsetDateTime,
     /// How long the delivery took, in whole milliseconds; see also [`duration`](Self::duration).
@@ -186,24 +187,24 @@ pub struct WebhookExecution {
     pub error_message: Option<String>,
     /// Whether the endpoint returned a 2xx status; see also [`is_success`](Self::is_success).
     pub request_status: RequestStatus,
-    /// The HTTP status that the endpoint returned, when it was reached.
+    /// The HTTP status that the endpoint returned, if it was reached.
     #[serde(default)]
     pub response_status: Option<u16>,
     /// The task whose completion triggered the delivery, when known.
     #[serde(default)]
     pub task_id: Option<String>,
-    /// That task's title, when known. Half of a character that the service split is U+FFFD here.
+    /// That task's title, when known. A character that the service cut in half is U+FFFD.
     #[serde(default, deserialize_with = "free_text")]
     pub task_title: Option<String>,
-    /// Where the delivery went. May itself be a credential: `Debug` prints no more of it than the host.
+    /// Where the delivery went. It may be a credential: `Debug` prints only scheme, host and port.
     pub url: String,
-    /// The worker whose webhook it is.
+    /// The worker to which the webhook belongs.
     pub worker_id: String,
 }
 
 impl WebhookExecution {
-    /// Returns whether the delivery succeeded: the [`request_status`](Self::request_status) is `success`. False for a status
-    /// that this crate does not know.
+    /// Returns whether the delivery succeeded: the [`request_status`](Self::request_status) is `success`. False for a
+    /// status that this crate does not know.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -268,8 +269,7 @@ pub enum RequestStatus {
     Success,
     /// It returned another status, or could not be reached.
     Error,
-    /// A status that this crate does not know. Made by `From<&str>` only, so that it never holds
-    /// one of the others.
+    /// A status that this crate does not know. Only `From<&str>` creates it, so it never holds one of the others.
     #[non_exhaustive]
     Other {
         /// The status as the server spelled it.
@@ -343,7 +343,7 @@ impl<'de> Deserialize<'de> for RequestStatus {
 
 /// One page of a worker's delivery history, newest first, at most 50 executions.
 ///
-/// Iterates over its executions, by value and by reference.
+/// Iterates over its executions, by value and by reference. `Serialize` writes the JSON of the API.
 ///
 /// ```
 /// # fn main() -> Result<(), serde_json::Error> {
@@ -360,7 +360,7 @@ impl<'de> Deserialize<'de> for RequestStatus {
 pub struct WebhookExecutionList {
     /// The executions of this page.
     pub logs: Vec<WebhookExecution>,
-    /// Which page this is, counted from 1.
+    /// The number of this page, counted from 1.
     #[serde(deserialize_with = "whole_number")]
     pub page: u64,
     /// How many pages there were at the time of the response.

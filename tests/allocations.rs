@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 
-use support::{Server, WEBHOOK, answer, client};
+use support::{Server, WEBHOOK, client, response};
 
 #[path = "it/support.rs"]
 #[expect(dead_code, reason = "little of it is needed here")]
@@ -13,7 +13,7 @@ mod support;
 
 #[test]
 fn a_retrieve_on_a_kept_connection_allocates_at_most_50_times() {
-    let server = Server::answering([answer(200, WEBHOOK)]);
+    let server = Server::responding([response(200, WEBHOOK)]);
     let client = client(server.base_url());
     client.retrieve_webhook("wrk_1").unwrap();
     let retrieve = measure(|| drop(client.retrieve_webhook("wrk_1").unwrap()));
@@ -30,4 +30,28 @@ fn a_clone_with_options_of_its_own_allocates_nothing() {
         drop(clone);
     });
     assert_eq!(cloned.count_total, 0);
+}
+
+#[test]
+fn a_walk_over_pages_allocates_at_most_5_times_a_page_more_than_requesting_them() {
+    const PAGES: u64 = 20;
+    let execution = |id: u64| {
+        format!(
+            r#"{{"id":"whe_{id:026}","createdAt":"2026-11-23T18:11:19Z","durationMs":1,"requestStatus":"success",
+                "url":"https://example.com/hook","workerId":"wrk_1"}}"#
+        )
+    };
+    let page = |page: u64| {
+        let logs: Vec<_> = (page * 50..page * 50 + 50).map(execution).collect();
+        let logs = logs.join(",");
+        response(200, format!(r#"{{"logs":[{logs}],"page":{page},"pageCount":{PAGES},"totalCount":1000}}"#))
+    };
+    let server = Server::responding((0..3).flat_map(|_| (1..=PAGES).map(page)));
+    let client = client(server.base_url());
+    let calls = || (1..=PAGES).for_each(|page| drop(client.list_executions("wrk_1", page).unwrap()));
+    calls();
+    let calls = measure(calls);
+    let walk = measure(|| assert_eq!(client.execution_pages("wrk_1").map(Result::unwrap).count(), 20));
+    println!("{PAGES} calls: {} allocations; a walk: {}", calls.count_total, walk.count_total);
+    assert!(walk.count_total <= calls.count_total + 5 * PAGES, "{walk:?}, {calls:?}");
 }

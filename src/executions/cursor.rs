@@ -20,17 +20,18 @@
 //! A gap is reported before anything is covered that would hide it:
 //!
 //! - No execution that is covered is left. The service removes the oldest first, so as long as a covered one is there,
-//!   all that came after it have been there for a round to read. If none is, some may have come and gone.
-//! - The walk was incomplete, or read [`Limits::pages`] and did not reach the floor.
+//!   all that came after it were there for a round to read. If none is, some may have come and gone. (One that is
+//!   written below the floor after that is taken for a covered one.)
+//! - The walk was incomplete. The next round may find the rest, if it is not below the floor by then.
+//! - The round made [`Limits::requests`] and did not reach the floor. The floor rises to the oldest that was found.
 //! - More than [`Limits::known`] executions lie within `overlap`. The floor then rises above the oldest of them.
 //!
-//! The cursor remembers that it was reported, so that a run that starts from it goes on. Reported or not, a round yields
-//! what it has found.
+//! The cursor remembers that nothing is left, and that the overlap is shortened, so that it is reported once, however
+//! often the program starts. Whatever is reported, a round yields what it has found.
 //!
-//! One execution must not raise the floor above others that are yet to come. So the floor rises no higher than to
-//! `overlap` before the newest execution when the round began: a delivery during the walk, which it meets where it steps
-//! back, can hide one that was written late in the same moment. And it rises no higher than to `overlap` before now, for
-//! an execution whose time is in the future.
+//! A round leaves what is newer than its whole first page to the next one. That came during the walk, which then promises
+//! nothing of what came before it in the same time: yielded now, it could raise the floor above that, or hide that it is
+//! gone. And an execution from the future raises the floor no further than one from now.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -55,18 +56,18 @@ pub(super) struct Limits {
     pub(super) found: usize,
     /// How many ids a cursor knows.
     pub(super) known: usize,
-    /// How many pages a round reads.
-    pub(super) pages: u64,
+    /// After how many requests a round ends; it accepts no execution of a further one but the first.
+    pub(super) requests: u32,
 }
 
-pub(super) const LIMITS: Limits = Limits { found: 5_000, known: 5_000, pages: 2_000 };
+pub(super) const LIMITS: Limits = Limits { found: 5_000, known: 5_000, requests: 2_000 };
 
 /// A place in a worker's delivery history, up to which [`Follow`](crate::Follow) has yielded; returned by
 /// [`Follow::cursor`](crate::Follow::cursor).
 ///
-/// Save it in any format of serde, or as the line of text that it prints and parses. What is in it is not part of the
-/// API, but later versions of this crate read it. It holds no secret: the worker id, a time, and the ids of the
-/// executions within the [`overlap`](crate::Follow::overlap), at most 5,000.
+/// Save it in any format of serde, or as a line of text by `Display` and `FromStr`. Its content is not part of the API,
+/// but later versions of this crate read it. It holds no secret: the worker id, a time, and the ids of the executions
+/// within the [`overlap`](crate::Follow::overlap), at most 5,000.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -99,10 +100,10 @@ struct Fields {
     floor: Option<i64>,
     /// The ids of executions that are covered and not below the floor, and their times.
     known: BTreeMap<String, i64>,
-    /// Whether the floor is higher than `overlap` before what is covered, so that no more ids are known than may be.
+    /// Whether the floor is higher than `overlap` before what is covered, which has been reported.
     shortened: bool,
-    /// Whether the last round had a gap. It has been reported.
-    gap: bool,
+    /// Whether nothing was left of what is covered at the last round, which has been reported.
+    lost_all: bool,
 }
 
 impl TryFrom<Fields> for Cursor {
@@ -146,7 +147,6 @@ pub(super) fn millis(time: OffsetDateTime) -> i64 {
 /// What is the same for all executions that are covered at a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
-    /// What the floor rises to is `overlap` before a time that is no later than this.
     pub(super) now: i64,
     pub(super) overlap: Duration,
     pub(super) limits: Limits,
@@ -169,7 +169,7 @@ impl Cursor {
             floor: None,
             known: BTreeMap::new(),
             shortened: false,
-            gap: false,
+            lost_all: false,
         })
     }
 
@@ -218,7 +218,7 @@ impl Cursor {
             self.raise_floor(floor);
         }
         self.0.known.insert(execution.id.clone(), at);
-        self.0.gap = false;
+        self.0.lost_all = false;
         while self.0.known.len() > terms.limits.known {
             let oldest = self.0.known.values().min().copied().unwrap_or_default();
             self.0.shortened = true;
@@ -226,10 +226,19 @@ impl Cursor {
         }
     }
 
-    /// Notes whether a round had a gap. Returns whether it is to be reported.
-    pub(super) fn note_gap(&mut self, has_gap: bool) -> bool {
-        let was_noted = mem::replace(&mut self.0.gap, has_gap);
-        has_gap && !was_noted
+    /// Notes whether anything that is covered is left. Returns whether it is to be reported that nothing is.
+    pub(super) fn note(&mut self, is_left: bool) -> bool {
+        let has_lost_all = self.0.floor.is_some() && !is_left;
+        let was_noted = mem::replace(&mut self.0.lost_all, has_lost_all);
+        has_lost_all && !was_noted
+    }
+
+    /// Covers all that is older than this execution.
+    pub(super) fn skip_to(&mut self, execution: Option<&WebhookExecution>) {
+        if let Some(execution) = execution {
+            self.0.shortened = true;
+            self.raise_floor(millis(execution.created_at));
+        }
     }
 
     fn raise_floor(&mut self, floor: i64) {
@@ -243,19 +252,15 @@ impl Cursor {
 pub(super) struct Start {
     cursor: Cursor,
     terms: Terms,
-    is_first: bool,
 }
 
 impl Start {
     pub(super) fn new(worker_id: &str, terms: Terms) -> Self {
-        Self { cursor: Cursor::new(worker_id), terms, is_first: true }
+        Self { cursor: Cursor::new(worker_id), terms }
     }
 
     /// Takes in the next older execution. Returns whether one more is needed.
     pub(super) fn accept(&mut self, execution: &WebhookExecution) -> bool {
-        if mem::take(&mut self.is_first) {
-            self.terms.now = self.terms.now.min(millis(execution.created_at));
-        }
         let is_needed = !self.cursor.is_below_floor(execution);
         if is_needed {
             self.cursor.cover(execution, &self.terms);
@@ -287,8 +292,6 @@ pub(super) struct Found {
     count: usize,
     /// Whether there are newer ones, which have been dropped.
     pub(super) has_more: bool,
-    /// The time of the newest execution when the round began.
-    pub(super) newest: Option<i64>,
 }
 
 impl<'a> Round<'a> {
@@ -298,7 +301,6 @@ impl<'a> Round<'a> {
 
     /// Takes in the next older execution.
     pub(super) fn accept(&mut self, execution: WebhookExecution) {
-        self.found.newest.get_or_insert(millis(execution.created_at));
         if self.cursor.covers(&execution) {
             self.has_covered = true;
         } else {
@@ -306,11 +308,9 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Returns what was found, and whether executions may have come and gone. `reached_floor`: whether an execution
-    /// below the floor was met.
-    pub(super) fn finish(self, reached_floor: bool) -> (Found, bool) {
-        let has_gap = self.cursor.0.floor.is_some() && !self.has_covered && !reached_floor;
-        (self.found, has_gap)
+    /// Returns what was found, and whether something covered was met.
+    pub(super) fn finish(self) -> (Found, bool) {
+        (self.found, self.has_covered)
     }
 }
 

@@ -31,23 +31,23 @@ const SHORTENED: &str =
 ///   [`overlap`](Self::overlap) older than the newest.
 /// - An error is an item, and the following `next()` goes on with another round. Only after an error of kind
 ///   [`InvalidInput`](ErrorKind::InvalidInput), which no waiting mends, the iterator ends.
-/// - Where executions may have been missed, an item says so: an error of kind [`Incomplete`](ErrorKind::Incomplete),
-///   once, ahead of the executions after the gap. That is so when none of the executions yielded before is left, as
-///   after a long break the service may have removed later ones, too; when a round could not read the history completely,
-///   or more than 2,000 pages of it; or when the last `overlap` has more than 5,000 executions, and so is cut short.
+/// - Where executions may have been missed, an item says so: an error of kind [`Incomplete`](ErrorKind::Incomplete), ahead
+///   of the executions after the gap. It reports once that none of the executions yielded before is left, so that the
+///   service may have removed later ones, too, and once that more than 5,000 executions are within the `overlap`, which
+///   is shortened to the last 5,000. It reports each round that could not read the history completely.
 ///
-/// A round requests the first page, and further ones until it meets an execution older than `overlap`: at most three
-/// requests for each page, and 200. It holds up to 5,000 executions; if there are more, the next round follows at once.
-/// An execution that is removed before a round has read it is not yielded.
+/// A round requests the first page, and further ones until it meets an execution older than `overlap`. It ends after some
+/// 2,000 requests, and holds up to 5,000 executions; if there are more, the next round follows at once. An execution that
+/// is removed before a round has read it is not yielded.
 ///
 /// # Across runs
 ///
 /// [`cursor`](Self::cursor) returns what has been yielded so far, to be saved, and
-/// [`starting_from`](Self::starting_from) goes on from there. A program that saves it after it is done with an
-/// execution, and is killed anywhere, misses nothing, and at its next run gets at most the one execution again that it
-/// was at. That is *at least once*. It is *exactly once* when the cursor is saved together with what the program does, as
-/// in one transaction of a database, or when doing it twice does no harm, as with a table whose key is the execution's
-/// id. Save it after an error, too: then a gap is not reported again.
+/// [`starting_from`](Self::starting_from) goes on from there. A program that saves it at its first start, and then each
+/// time that it is done with an execution, may be killed anywhere: it misses nothing, and its next run gets at most the
+/// one execution again that it was at. That is *at least once*. It is *exactly once* when the cursor is saved together
+/// with what the program does, as in one transaction of a database, or when doing it twice does no harm, as with a table
+/// whose key is the execution's id. Save the cursor after an error, too: what it reports once is then not repeated.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -57,20 +57,29 @@ const SHORTENED: &str =
 /// # let file = std::env::temp_dir().join(format!("handinger-{}.cursor", std::process::id()));
 /// # for run in 0..2 {
 /// use std::fs;
+/// use handinger::Cursor;
 ///
-/// let saved = fs::read_to_string(&file).ok().map(|line| line.parse()).transpose()?;
-/// let mut deliveries = client.follow("wrk_1").starting_from(saved);
+/// // Better than `write`: write another file, and rename it.
+/// let save = |cursor: Cursor| fs::write(&file, cursor.to_string());
+///
+/// let mut deliveries = client.follow("wrk_1");
+/// if file.exists() {
+///     deliveries = deliveries.starting_from(fs::read_to_string(&file)?.parse::<Cursor>()?);
+/// } else {
+///     deliveries.poll()?; // finds out what is there: what comes from now on is new
+///     save(deliveries.cursor())?;
+/// }
+/// # if run == 1 { fake.deliver("wrk_1", 503); }
+/// # fake.deliver("wrk_1", 200);
 /// # let mut count = 0;
-/// # if run == 0 { deliveries.poll()?; fake.deliver("wrk_1", 200); fake.deliver("wrk_1", 200); }
-/// # else { fake.deliver("wrk_1", 503); fake.deliver("wrk_1", 200); }
 /// while let Some(delivery) = deliveries.next() {
 ///     match delivery {
 ///         Ok(delivery) => println!("{} {}", delivery.created_at, delivery.request_status),
 ///         Err(error) => eprintln!("{error}"),
 ///     }
-///     fs::write(&file, deliveries.cursor().to_string())?; // better: to another file, which is then renamed
+///     save(deliveries.cursor())?;
 /// #   count += 1;
-/// #   if count == 2 { break; }
+/// #   if count == run + 1 { break; }
 /// }
 /// # }
 /// # let cursor = fs::read_to_string(&file)?.parse::<handinger::Cursor>()?;
@@ -116,8 +125,8 @@ impl Follow {
 
     /// Sets how long `next()` waits between two rounds. Default: 10 s.
     ///
-    /// After an error whose [`retry_after`](Error::retry_after) is longer, it waits as long as that, up to an hour. The
-    /// wait goes through [`sleep_with`](crate::HandingerClientBuilder::sleep_with).
+    /// After an error with a longer [`retry_after`](Error::retry_after), it waits that long, up to an hour. It waits
+    /// with the function of [`sleep_with`](crate::HandingerClientBuilder::sleep_with).
     ///
     /// ```
     /// # let client = handinger::HandingerClient::new("key")?;
@@ -129,9 +138,10 @@ impl Follow {
         self
     }
 
-    /// Sets how much older than the newest an execution may be that is written late and still yielded. Default: 10 min.
+    /// Sets how late an execution may appear and still be yielded: at most this much older than the newest. Default: 10
+    /// min.
     ///
-    /// Each round reads that much again, and the cursor has an id for each execution in it.
+    /// Each round reads this span again, and the cursor holds the id of each execution in it.
     ///
     /// ```
     /// # let client = handinger::HandingerClient::new("key")?;
@@ -143,8 +153,7 @@ impl Follow {
         self
     }
 
-    /// Starts from where another run ended. `None`, the default, starts from now: from the executions that are there at
-    /// the first round.
+    /// Starts where another run ended. Default: `None`, which starts from now: the first round yields no executions.
     ///
     /// With the cursor of another worker, the first item is an error of kind [`InvalidInput`](ErrorKind::InvalidInput),
     /// and nothing is requested.
@@ -171,7 +180,7 @@ impl Follow {
 
     /// Returns what has been yielded so far, to [go on from](Self::starting_from) in another run.
     ///
-    /// Before the first round it covers nothing: a run that starts from it starts from its own now.
+    /// Before the first round it is empty: a run that starts from it starts from now.
     ///
     /// ```
     /// # let client = handinger::HandingerClient::new("key")?;
@@ -185,15 +194,15 @@ impl Follow {
     }
 
     /// Makes one round without waiting, and returns what is new, the oldest first: for a program that runs from time to
-    /// time. What `next()` has left of its last round is returned without a request.
+    /// time. If `next()` has not yielded all of its last round, `poll` returns the rest, without a request.
     ///
-    /// Returns at most 5,000 executions; if there are more, the next call returns them. The first call that does not
-    /// start from a cursor returns none, since it finds out what there is.
+    /// Returns at most 5,000 executions; if there are more, the next call returns them. Without a cursor, the first
+    /// call returns none: it notes which executions there are.
     ///
     /// # Errors
     ///
     /// Those of [`list_executions`](HandingerClient::list_executions). The next call makes another round. After an error
-    /// of kind [`Incomplete`](ErrorKind::Incomplete), it returns what was found after the gap. An error of kind
+    /// of kind [`Incomplete`](ErrorKind::Incomplete), it returns what was found after the gap: call it again. An error of kind
     /// [`InvalidInput`](ErrorKind::InvalidInput) is returned for a cursor of another worker.
     ///
     /// ```
@@ -283,8 +292,7 @@ impl Follow {
             self.wait = Some(wait.max(self.interval));
             self.is_over = error.kind() == ErrorKind::InvalidInput;
         })?;
-        let is_new = self.cursor.note_gap(gap.is_some());
-        self.gap = gap.filter(|_| is_new);
+        self.gap = gap;
         Ok(())
     }
 
@@ -304,7 +312,7 @@ impl Follow {
     fn start(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
         let mut start = Start::new(&self.worker_id, self.terms());
         let mut walk = self.client.executions(&self.worker_id);
-        let gap = read_back(&mut walk, read, |_, execution| start.accept(&execution))?;
+        let gap = read_back(&mut walk, read, |execution, _| start.accept(&execution))?;
         self.cursor = start.finish();
         self.wait = Some(self.interval);
         Ok(gap.or_else(|| self.cursor.is_shortened().then(|| self.incomplete(SHORTENED))))
@@ -312,20 +320,26 @@ impl Follow {
 
     /// Finds what is not covered. Returns a gap, if there is one.
     fn go_on(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
-        let Limits { pages, .. } = self.limits;
         let mut round = Round::new(&self.cursor, &self.limits);
         let mut walk = self.client.executions(&self.worker_id).since(self.cursor.floor());
-        let gap = read_back(&mut walk, read, |page, execution| {
+        let mut is_too_long = false;
+        let gap = read_back(&mut walk, read, |execution, requests| {
             round.accept(execution);
-            page <= pages
+            is_too_long = requests > self.limits.requests;
+            !is_too_long
         })?;
-        let is_too_long = walk.progress().page > pages;
-        let (found, has_gap) = round.finish(walk.end() == Some(End::Since));
+        let (found, has_covered) = round.finish();
         self.found = found;
         self.wait = (!self.found.has_more).then_some(self.interval);
-        Ok(gap
-            .or_else(|| is_too_long.then(|| self.incomplete(TOO_LONG)))
-            .or_else(|| has_gap.then(|| self.incomplete(NONE_LEFT))))
+        if gap.is_some() {
+            return Ok(gap);
+        }
+        if is_too_long {
+            self.cursor.skip_to(self.found.oldest());
+            return Ok(Some(self.incomplete(TOO_LONG)));
+        }
+        let is_reported = self.cursor.note(has_covered || walk.end() == Some(End::Since));
+        Ok(is_reported.then(|| self.incomplete(NONE_LEFT)))
     }
 
     fn incomplete(&self, problem: &str) -> Error {
@@ -333,22 +347,30 @@ impl Follow {
     }
 
     fn terms(&self) -> Terms {
-        let now = millis(OffsetDateTime::now_utc()).min(self.found.newest.unwrap_or(i64::MAX));
-        Terms { now, overlap: self.overlap, limits: self.limits }
+        Terms { now: millis(OffsetDateTime::now_utc()), overlap: self.overlap, limits: self.limits }
     }
 }
 
-/// Reads from the newest execution on, as long as `accept` returns true for the page and the execution. Returns a gap of
-/// the walk, if there is one.
+/// Reads from the newest execution on, as long as `accept` returns true for one and the number of requests made. Returns a
+/// gap of the walk, if there is one.
 fn read_back(
     walk: &mut Executions,
     read: &mut dyn Read,
-    mut accept: impl FnMut(u64, WebhookExecution) -> bool,
+    mut accept: impl FnMut(WebhookExecution, u32) -> bool,
 ) -> Result<Option<Error>, Error> {
-    while let Some(item) = walk.next_with(read) {
+    let mut requests = 0;
+    let mut newest = None;
+    while let Some(item) = walk.next_with(&mut |client: &HandingerClient, worker_id: &str, page| {
+        requests += 1;
+        read(client, worker_id, page)
+    }) {
         match item {
             Ok(execution) => {
-                if !accept(walk.progress().page, execution) {
+                if requests == 1 {
+                    newest = newest.max(Some(execution.created_at));
+                }
+                let came_meanwhile = Some(execution.created_at) > newest;
+                if !came_meanwhile && !accept(execution, requests) {
                     break;
                 }
             }

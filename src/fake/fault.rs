@@ -85,7 +85,8 @@ impl Fault {
 
     /// Responds with a status instead of doing what was requested.
     ///
-    /// The body is an error message in JSON from 300 up, and empty below, unless [`body`](Self::body) sets another.
+    /// For statuses from 300 up, the body is an error message in JSON; below, it is empty. [`body`](Self::body) sets
+    /// another.
     ///
     /// # Panics
     ///
@@ -140,7 +141,8 @@ impl Fault {
         Self::none().delayed(delay)
     }
 
-    /// Sends only so many bytes of the response's body, at most all but the last one, and closes the connection.
+    /// Sends only the first `length` bytes of the response's body, at most all but the last one, and closes the
+    /// connection.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault, Operation};
@@ -197,8 +199,8 @@ impl Fault {
 
     /// Adds a header to the response of [`status`](Self::status).
     ///
-    /// Headers of one name stand beside each other. `Content-Type`, `Content-Length` and `Connection` come in place of
-    /// the fake's own; after the latter two, or a `Transfer-Encoding`, the connection is closed.
+    /// A name may be repeated. `Content-Type`, `Content-Length` and `Connection` replace the fake's own; after the
+    /// latter two, or a `Transfer-Encoding`, the connection is closed.
     ///
     /// # Panics
     ///
@@ -246,7 +248,7 @@ impl Fault {
         }
     }
 
-    /// Does what was requested first; only the response suffers.
+    /// Does what was requested first; the fault concerns only the response.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault};
@@ -277,7 +279,7 @@ impl Fault {
         self
     }
 
-    /// Strikes so many requests. Default: 1.
+    /// Strikes this many requests. Default: 1.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault};
@@ -307,9 +309,9 @@ impl Fault {
         self
     }
 
-    /// Lets so many requests pass first, of those that [`on`](Self::on) and [`when`](Self::when) select. Default: 0.
+    /// Lets this many requests pass first, of those that [`on`](Self::on) and [`when`](Self::when) select. Default: 0.
     ///
-    /// Requests count that arrive after the fault was injected, those that another fault strikes too.
+    /// Requests count from when the fault was injected, even if another fault strikes them.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault};

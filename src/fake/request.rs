@@ -10,7 +10,7 @@ const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorizati
 
 /// A request as the fake received it; see [`FakeHandinger::requests`](super::FakeHandinger::requests).
 ///
-/// `Debug` prints the body as text, and replaces the key.
+/// `Debug` prints the body as text, and redacts the key.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();

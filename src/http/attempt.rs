@@ -12,14 +12,14 @@ use ureq::http::{Request, Response};
 use super::agent;
 use super::connect::{self, NotSent};
 use super::retry::{Hints, Outcome};
-use super::{Call, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MAX_KEPT_BODY, in_words, location, response};
+use super::{Attempts, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MAX_KEPT_BODY, in_words, location, response};
 use crate::error::{ErrorKind, Failure, Received};
 use crate::redact::redact;
 
 /// How far an attempt came, and what failed.
 type Failed = Box<(Outcome, Failure)>;
 
-impl Call<'_> {
+impl Attempts<'_> {
     pub(super) fn attempt(&self) -> Result<Received, Failed> {
         let timeout = self.time_for_an_attempt();
         if timeout.is_zero() {
@@ -87,7 +87,7 @@ impl Call<'_> {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_response_header_size(MAX_HEADERS);
-        if !self.request.method.is_safe() {
+        if !self.http.reuse_connections || !self.request.method.is_safe() {
             // On a new connection: on a pooled one a stray response may be waiting, or the server may be closing it, and
             // then nobody knows what it did.
             config = config.max_idle_age(Duration::ZERO);
@@ -127,16 +127,17 @@ impl Call<'_> {
         let message = response::message_in(&body).map(|text| redact(&text, &secrets));
         let received = Received { message, ..received(response, body) };
         let status = received.status.as_u16();
-        let (kind, problem) = if received.status.is_redirection() {
-            let target = match received.headers.get(LOCATION) {
-                Some(location) => location::shown(location, &self.http.base_url, &self.request.id),
-                None => "nowhere".into(),
-            };
-            let target = redact(&target, &secrets);
-            let problem = format!("the server redirects ({status}) to {target}, which is not followed");
-            (ErrorKind::Redirect, problem)
-        } else {
-            (ErrorKind::Status, format!("the server returned {status}"))
+        let (kind, problem) = match received.headers.get(LOCATION) {
+            Some(location) if received.status.is_redirection() => {
+                let target = location::shown(location, &self.http.base_url, &self.request.id);
+                let target = redact(&target, &secrets);
+                let problem = format!("the server redirects ({status}) to {target}, which is not followed");
+                (ErrorKind::Redirect, problem)
+            }
+            None if received.status.is_redirection() => {
+                (ErrorKind::Redirect, format!("the server returned {status} without a Location"))
+            }
+            _ => (ErrorKind::Status, format!("the server returned {status}")),
         };
         let hints = Hints::of(&received.headers, OffsetDateTime::now_utc());
         let outcome = Outcome::Status(received.status, hints);
@@ -187,7 +188,8 @@ fn received(response: Response<Body>, body: Vec<u8>) -> Received {
 
 /// What is left of a call's time is an odd number; nobody wants to read its nanoseconds.
 fn in_millis(time: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    let millis = time.as_micros().div_ceil(1000).max(1);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 /// The error below ours: of an I/O error the error itself, which callers can know, and not ureq's wrapper.

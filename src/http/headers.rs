@@ -3,7 +3,7 @@
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::uri::Authority;
 
-use super::{MAX_HEADERS, MAX_LINE, in_words};
+use super::{MAX_HEADERS, MAX_LINE, Settings, in_words};
 
 /// Headers that describe the connection or the message, or that have a setting of their own.
 const RESERVED: [HeaderName; 13] = [
@@ -26,8 +26,7 @@ const RESERVED: [HeaderName; 13] = [
 pub(super) fn headers(
     authority: &Authority,
     api_key: &str,
-    user_agent: &str,
-    custom: Vec<(String, String)>,
+    settings: &Settings,
 ) -> Result<HeaderMap, String> {
     if api_key.is_empty() {
         return Err("the API key is blank".into());
@@ -35,7 +34,8 @@ pub(super) fn headers(
     let mut authorization =
         printable(&format!("Bearer {api_key}")).ok_or("the API key has a control or non-ASCII character")?;
     authorization.set_sensitive(true);
-    let user_agent = printable(user_agent).ok_or("the user agent has a control or non-ASCII character")?;
+    let user_agent =
+        printable(&settings.user_agent).ok_or("the user agent has a control or non-ASCII character")?;
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "the base URL's host is not valid")?;
     let encoding = if cfg!(feature = "gzip") { "gzip" } else { "identity" };
     let mut headers = HeaderMap::new();
@@ -44,8 +44,11 @@ pub(super) fn headers(
     headers.insert(header::USER_AGENT, user_agent);
     headers.insert(header::HOST, host);
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
-    for (name, value) in custom {
-        let (name, value) = checked(name, &value)?;
+    if !settings.reuse_connections {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    for (name, value) in &settings.headers {
+        let (name, value) = checked(name, value)?;
         // Beyond some thousands of headers `insert` panics.
         headers.try_insert(name, value).map_err(|_| "there are too many headers")?;
     }
@@ -58,7 +61,7 @@ pub(super) fn sensitive(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok())
 }
 
-fn checked(name: String, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+fn checked(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name = HeaderName::try_from(name).map_err(|_| "a header's name is not valid")?;
     if RESERVED.contains(&name) {
         return Err(format!("the header {name} is set by the client itself"));

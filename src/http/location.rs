@@ -17,13 +17,12 @@ fn reference(location: &str, base_url: &BaseUrl, id: &str) -> Option<String> {
     if location.starts_with("//") {
         return absolute(&format!("{}:{location}", base_url.scheme), base_url, id);
     }
-    let (first_segment, _) = location.split_once('/').unwrap_or((location, ""));
-    if first_segment.contains(':') {
+    let path = location.split(['?', '#']).next()?;
+    if path.split('/').next()?.contains(':') {
         return absolute(location, base_url, id);
     }
-    let path_start = location.split(['?', '#']).next()?;
-    let _: Uri = format!("/{path_start}").parse().ok()?;
-    Some(without_id(path_start, id))
+    let _: Uri = format!("/{path}").parse().ok()?;
+    Some(without_id(path, id))
 }
 
 fn absolute(location: &str, base_url: &BaseUrl, id: &str) -> Option<String> {
@@ -71,6 +70,8 @@ mod tests {
             ("wrk%201", "[redacted]"),
             ("/login?next=https://example.com/s3cret", "/login"),
             ("login?s3cret", "login"),
+            ("login?next=https://example.com/s3cret", "login"),
+            ("login#s3:cret", "login"),
             ("?s3cret", ""),
             ("mailto:s3cret", "an invalid URL"),
             ("https:s3cret", "an invalid URL"),

@@ -214,7 +214,7 @@ fn failures() -> Vec<(Error, String)> {
         ),
         fails(
             client(no_location.base_url()).update_webhook("wrk_1", UpdateWebhook::clear()),
-            "update webhook of worker wrk_1: the server redirects (304) to nowhere, which is not followed",
+            "update webhook of worker wrk_1: the server returned 304 without a Location",
         ),
         fails(
             client(not_found.base_url()).update_webhook("wrk_1", "https://example.com/hook"),

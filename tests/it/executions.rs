@@ -268,7 +268,7 @@ fn a_walk_that_is_complete_can_be_asked_how_it_ended() {
 
 #[test]
 fn a_walk_that_may_have_missed_executions_says_so_after_all_it_found() {
-    let server = Server::answering([page("a b", "9"), page("", "9"), page("b c", "3")]);
+    let server = Server::responding([page("a b", "9"), page("", "9"), page("b c", "3")]);
     let mut executions = client(server.base_url()).executions(WORKER);
     assert_eq!(ids(executions.by_ref().take(2)), ["a", "b"]);
     let error = executions.next().unwrap().unwrap_err();

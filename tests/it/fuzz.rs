@@ -70,12 +70,12 @@ impl Random {
 
 /// Shares the cases among a few threads.
 fn for_each_case(cases: u64, check: impl Fn(u64) + Sync) {
-    const THREADS: u64 = 4;
+    const THREADS: usize = 4;
     thread::scope(|scope| {
-        for first in 0..THREADS {
+        for first in 0..THREADS as u64 {
             let check = &check;
             scope.spawn(move || {
-                for case in (first..cases).step_by(4) {
+                for case in (first..cases).step_by(THREADS) {
                     let started = Instant::now();
                     check(case);
                     assert!(started.elapsed() < PATIENCE, "case {case} took {:?}", started.elapsed());
@@ -530,14 +530,14 @@ fn a_response_that_is_truncated_at_any_byte_is_an_error_until_its_json_is_comple
     let interim = [b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(), sized.clone()].concat();
     // The chunk of size 0 ends the body; the blank line after it may be missing (RFC 9112 §8).
     let blank_line = 2;
-    let mut responses = vec![(sized, 0), (chunked, blank_line), (until_close, 0), (interim, 0)];
+    let responses = [(sized, 0), (chunked, blank_line), (until_close, 0), (interim, 0)];
     #[cfg(feature = "gzip")]
-    {
+    let responses = {
         let body = gzip(json.as_bytes());
-        responses.push((response_with(200, &[("Content-Encoding", "gzip")], &body), 0));
+        let sized = response_with(200, &[("Content-Encoding", "gzip")], &body);
         let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n";
-        responses.push(([&head[..], &body].concat(), 0));
-    }
+        responses.into_iter().chain([(sized, 0), ([&head[..], &body].concat(), 0)])
+    };
     for (number, (response, optional)) in responses.into_iter().enumerate() {
         for length in 0..=response.len() {
             let truncated = response[..length].to_vec();
@@ -673,14 +673,14 @@ fn no_change_is_applied_twice_or_applied_without_a_word() {
             "rotate" => client.rotate_token(&id),
             _ => client.retrieve_webhook(&id),
         };
-        results.lock().unwrap().push((id, name, result));
+        results.lock().unwrap().push((id, name, is_hurried, result));
     });
     // The server may still be reading what a client has sent and given up.
     drop(clients);
     wait_until(|| open.load(Ordering::SeqCst) == 0);
     let workers = workers.lock().unwrap();
     let [mut failed, mut applied_all_the_same, mut applied] = [0, 0, 0];
-    for (id, name, result) in results.into_inner().unwrap() {
+    for (id, name, is_hurried, result) in results.into_inner().unwrap() {
         let worker = workers.get(&id).cloned().unwrap_or_default();
         let context = format!("{id}: {name}: {worker:?}: {result:?}");
         applied += worker.applied;
@@ -696,7 +696,9 @@ fn no_change_is_applied_twice_or_applied_without_a_word() {
                 failed += 1;
                 applied_all_the_same += u64::from(worker.applied > 0);
                 assert!(worker.applied == 0 || error.may_have_been_applied(), "{context}");
-                let is_certain = worker.rejected == u64::from(error.attempts()) && name != "rotate";
+                // Of a response that came too late, the client knows nothing.
+                let is_certain =
+                    worker.rejected == u64::from(error.attempts()) && name != "rotate" && !is_hurried;
                 assert!(!(is_certain && error.may_have_been_applied()), "{context}");
                 assert!(name != "retrieve" || !error.may_have_been_applied(), "{context}");
                 assert!(error.attempts() <= 3, "{context}");

@@ -345,15 +345,19 @@ fn a_webhook_url_over_8_kib_is_rejected() {
 fn a_timeout_of_zero_is_rejected() {
     let server = server();
     let zero = Duration::ZERO;
-    let problem = "a timeout must be more than zero";
-    assert_not_built(builder(server.base_url()).timeout(zero), problem);
-    assert_not_built(builder(server.base_url()).connect_timeout(zero), problem);
-    assert_not_built(builder(server.base_url()).total_timeout(zero), problem);
+    let builder = || builder(server.base_url());
+    assert_not_built(builder().timeout(zero), "the timeout must be more than zero");
+    assert_not_built(builder().connect_timeout(zero), "the connect_timeout must be more than zero");
+    assert_not_built(builder().total_timeout(zero), "the total_timeout must be more than zero");
 
     let client = client(server.base_url());
-    for client in [client.with_timeout(zero), client.with_total_timeout(zero)] {
-        let display = "delete webhook: a timeout must be more than zero";
-        assert_rejected(&client.delete_webhook("wrk_1").unwrap_err(), display);
+    for (client, name) in [
+        (client.with_timeout(zero), "timeout"),
+        (client.with_connect_timeout(zero), "connect_timeout"),
+        (client.with_total_timeout(zero), "total_timeout"),
+    ] {
+        let display = format!("delete webhook: the {name} must be more than zero");
+        assert_rejected(&client.delete_webhook("wrk_1").unwrap_err(), &display);
     }
     assert_eq!(server.connections(), 0);
 }

@@ -12,6 +12,7 @@ mod fake_faults;
 mod fake_life;
 mod fake_server;
 mod faults;
+mod follow;
 mod fuzz;
 mod input;
 mod pages;

@@ -6,7 +6,7 @@ use handinger::fake::FakeHandinger;
 use handinger::{ErrorKind, PageIter, WebhookExecutionList};
 use serde_json::json;
 
-use crate::support::{Server, answer, client};
+use crate::support::{Server, client, response};
 
 /// A page with these executions. The count is JSON as it stands, since servers may lie in ways that no number can.
 pub(crate) fn page(ids: &str, page_count: &str) -> Vec<u8> {
@@ -20,7 +20,7 @@ pub(crate) fn page(ids: &str, page_count: &str) -> Vec<u8> {
         })
         .collect();
     let logs = serde_json::to_string(&logs).unwrap();
-    answer(200, format!(r#"{{"logs":{logs},"page":1,"pageCount":{page_count},"totalCount":9}}"#))
+    response(200, format!(r#"{{"logs":{logs},"page":1,"pageCount":{page_count},"totalCount":9}}"#))
 }
 
 fn ids(list: &WebhookExecutionList) -> String {
@@ -70,7 +70,7 @@ fn it_yields_what_there_is_and_always_comes_to_an_end() {
         ("a count with a fraction", &[("a", "2.0"), ("b", "2.9"), ("c", "3")], &["a", "b"], &[1, 2]),
     ];
     for (name, answers, yielded, pages) in rows {
-        let server = Server::answering(answers.iter().map(|(ids, count)| page(ids, count)));
+        let server = Server::responding(answers.iter().map(|(ids, count)| page(ids, count)));
         let mut iter = client(server.base_url()).execution_pages("wrk_1");
         let got: Vec<_> = iter.by_ref().take(50).map(|list| ids(&list.unwrap())).collect();
         assert_eq!(got, yielded, "{name}");
@@ -103,7 +103,7 @@ fn fifty_deliveries_between_two_requests_hide_no_page() {
 
 #[test]
 fn a_server_that_repeats_a_page_for_ever_is_reported() {
-    let server = Server::answering([page("a", "9")]);
+    let server = Server::responding([page("a", "9")]);
     let mut iter = client(server.base_url()).execution_pages("wrk_1");
     assert_eq!(ids(&iter.next().unwrap().unwrap()), "a");
     let error = iter.next().unwrap().unwrap_err();
@@ -123,7 +123,7 @@ fn a_server_that_repeats_a_page_for_ever_is_reported() {
 
 #[test]
 fn nothing_is_asked_for_ahead_of_need() {
-    let server = Server::answering([page("a", "3"), page("b", "3"), page("c", "3")]);
+    let server = Server::responding([page("a", "3"), page("b", "3"), page("c", "3")]);
     let mut iter = client(server.base_url()).execution_pages("wrk_1");
     for (requests, id) in ["a", "b", "c"].iter().enumerate() {
         assert_eq!(server.requests().len(), requests);
@@ -137,7 +137,7 @@ fn nothing_is_asked_for_ahead_of_need() {
 
 #[test]
 fn it_ends_after_an_error_and_goes_on_when_resumed() {
-    let server = Server::answering([page("a", "3"), answer(404, ""), page("b", "3"), page("c", "3")]);
+    let server = Server::responding([page("a", "3"), response(404, ""), page("b", "3"), page("c", "3")]);
     let client = client(server.base_url());
     let mut iter = client.execution_pages("wrk_1");
     assert_eq!(ids(&iter.next().unwrap().unwrap()), "a");
@@ -155,7 +155,7 @@ fn it_ends_after_an_error_and_goes_on_when_resumed() {
 
 #[test]
 fn a_failure_that_passes_is_not_noticed() {
-    let server = Server::answering([page("a", "2"), answer(503, ""), page("b", "2")]);
+    let server = Server::responding([page("a", "2"), response(503, ""), page("b", "2")]);
     let iter = client(server.base_url()).execution_pages("wrk_1");
     assert!(iter.map(|list| ids(&list.unwrap())).eq(["a", "b"]));
     assert_eq!(asked(&server), [1, 2, 2]);
@@ -163,7 +163,7 @@ fn a_failure_that_passes_is_not_noticed() {
 
 #[test]
 fn an_error_on_the_first_page_is_yielded_once() {
-    let server = Server::answering([answer(401, "")]);
+    let server = Server::responding([response(401, "")]);
     let mut iter = client(server.base_url()).execution_pages("wrk_1");
     assert!(iter.next().unwrap().unwrap_err().is_unauthorized());
     assert!(iter.next().is_none());
@@ -179,7 +179,7 @@ fn it_can_start_at_any_page() {
         (u64::MAX - 1, "18446744073709551616", &[u64::MAX - 1, u64::MAX]),
         (u64::MAX, "18446744073709551616", &[u64::MAX]),
     ] {
-        let server = Server::answering([page("a", count), page("b", count), page("c", count)]);
+        let server = Server::responding([page("a", count), page("b", count), page("c", count)]);
         let mut iter = client(server.base_url()).execution_pages("wrk_1").starting_at(first);
         assert_eq!(iter.by_ref().map(Result::unwrap).count(), pages.len());
         assert_eq!(asked(&server), pages);
@@ -189,7 +189,7 @@ fn it_can_start_at_any_page() {
 
 #[test]
 fn starting_at_page_zero_is_an_error_and_no_request() {
-    let server = Server::answering([page("a", "1")]);
+    let server = Server::responding([page("a", "1")]);
     let mut iter = client(server.base_url()).execution_pages("wrk_1").starting_at(0);
     assert_eq!(iter.next().unwrap().unwrap_err().kind(), ErrorKind::InvalidInput);
     assert!(iter.next().is_none());
@@ -198,7 +198,7 @@ fn starting_at_page_zero_is_an_error_and_no_request() {
 
 #[test]
 fn its_size_hint_promises_nothing_until_it_is_over() {
-    let server = Server::answering([page("a", "2"), page("b", "2")]);
+    let server = Server::responding([page("a", "2"), page("b", "2")]);
     let mut iter = client(server.base_url()).execution_pages("wrk_1");
     assert_eq!(iter.size_hint(), (0, None));
     iter.next().unwrap().unwrap();

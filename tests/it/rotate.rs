@@ -165,6 +165,29 @@ fn max_retries_bounds_how_often_it_is_sent_again() {
 }
 
 #[test]
+fn what_an_earlier_request_left_open_is_not_settled_by_a_later_rejection() {
+    let rejected = Respond(status(403, &[]));
+    let handinger = Handinger::with([Serve, LoseRequest, Serve, rejected]);
+    let error = handinger.assert_failed(
+        handinger.client().rotate_token("wrk_1"),
+        "GPGPG",
+        "the server returned 403: as the test says; the old token was still in force afterwards; \
+         the change may have been applied",
+    );
+    assert!(error.may_have_been_applied());
+}
+
+#[test]
+fn it_waits_before_it_regenerates_again() {
+    let handinger = Handinger::with([Serve, LoseRequest, Serve, LoseRequest]);
+    let waits = Waits::default();
+    let client = builder(handinger.server.base_url()).sleep_with(waits.recorder()).build().unwrap();
+    handinger.assert_rotated(client.rotate_token("wrk_1"), "GPGPGP");
+    let waits: Vec<_> = waits.take().iter().map(Duration::as_secs_f64).collect();
+    assert!(matches!(waits[..], [0.375..=0.5, 0.75..=1.0]), "{waits:?}");
+}
+
+#[test]
 fn the_token_of_somebody_else_is_returned_where_our_own_request_was_lost() {
     let handinger = Handinger::with([Serve, LoseRequest, AfterAnother(Box::new(Serve))]);
     handinger.assert_rotated(handinger.client().rotate_token("wrk_1"), "GPG");

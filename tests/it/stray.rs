@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use handinger::{Error, HandingerClient, UpdateWebhook, Webhook};
 use ureq::Agent;
 
-use crate::support::{Connection, Server, builder, response};
+use crate::support::{Connection, Server, WEBHOOK, builder, response};
 
 /// The id of the worker in the path of a request.
 fn worker_id(request: &str) -> &str {
@@ -116,4 +116,14 @@ fn with_reuse_a_read_can_return_a_stray_response_that_was_on_its_way() {
         assert_is_of("first", &client.retrieve_webhook("second").unwrap());
     }
     assert!(server.requests().iter().all(|request| !request.to_lowercase().contains("\r\nconnection:")));
+}
+
+#[test]
+fn without_reuse_a_connection_that_the_agent_has_kept_is_not_used_either() {
+    let server = Server::responding([response(200, WEBHOOK)]);
+    let agent = Agent::config_builder().proxy(None).build().new_agent();
+    agent.get(server.base_url()).call().unwrap().body_mut().read_to_string().unwrap();
+    let client = builder(server.base_url()).agent(agent).reuse_connections(false).build().unwrap();
+    client.retrieve_webhook("wrk_1").unwrap();
+    assert_eq!(server.connections(), 2);
 }

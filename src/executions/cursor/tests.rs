@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::ErrorKind;
 
-const SAVED: &str = r#"{"version":1,"workerId":"wrk_1","started":true,"floor":5,"known":{"whe_1":5,"whe_2":7},"shortened":false,"gap":false}"#;
+const SAVED: &str = r#"{"version":1,"workerId":"wrk_1","started":true,"floor":5,"known":{"whe_1":5,"whe_2":7},"shortened":false,"lostAll":false}"#;
 
 #[test]
 fn it_is_saved_as_text_and_in_any_format_of_serde() {
@@ -28,7 +28,7 @@ fn garbage_is_no_cursor() {
         (r#""version":1"#, r#""version":2"#),
         (r#""version":1"#, r#""version":1,"more":1"#),
         (r#""version":1,"#, ""),
-        (r#""gap":false"#, r#""gap":0"#),
+        (r#""lostAll":false"#, r#""lostAll":0"#),
         // An id below the floor, or known without one, or before the start.
         (r#""whe_2":7"#, r#""whe_2":4"#),
         (r#""floor":5"#, r#""floor":null"#),

@@ -171,7 +171,7 @@ mod stale_addresses {
             total_timeout: None,
             max_retries: 0,
         };
-        HandingerClient::with(http, options)
+        HandingerClient::from_parts(http, options)
     }
 
     /// A service that responds to one request, and then is gone. The receiver reports that it is.
