@@ -219,6 +219,9 @@ impl HandingerClient {
                 && failures <= self.options.max_retries;
             match retrieve() {
                 Ok(webhook) if is_new(&webhook) => return Ok(webhook),
+                Ok(Webhook { token: None, .. }) if old.is_some() => {
+                    return Err(error.unsettled("the webhook was removed meanwhile"));
+                }
                 Ok(_) if may_retry && self.http.back_off(failures, deadline) => {}
                 Ok(_) => return Err(error.unsettled("the old token was still in force afterwards")),
                 Err(_) => return Err(error.unsettled("the token in force could not be retrieved")),
