@@ -927,7 +927,7 @@ fn tail_deliveries_leaves_a_file_that_holds_something_else_untouched() {
     let before = fake.request_count();
     let rows: [(&[u8], &str); 5] = [
         (b"", "cannot resume from "),
-        (b"my notes\n", "state.json: read cursor: not a cursor: "),
+        (b"my notes\n", "state.json: read cursor: not a cursor that this version can read"),
         (b"{\"version\": 1}", "cannot resume from "),
         (b"\xff\xfe", "cannot resume from "),
         (other.as_bytes(), "the cursor is of worker wrk_2"),
