@@ -82,8 +82,8 @@ const SHORTENED: &str =
 /// #   if count == run + 1 { break; }
 /// }
 /// # }
-/// # let cursor = fs::read_to_string(&file)?.parse::<handinger::Cursor>()?;
-/// # fs::remove_file(&file)?;
+/// # let cursor = std::fs::read_to_string(&file)?.parse::<handinger::Cursor>()?;
+/// # std::fs::remove_file(&file)?;
 /// # assert!(client.follow("wrk_1").starting_from(cursor).poll()?.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
