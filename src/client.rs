@@ -1,5 +1,6 @@
 //! The client: the five endpoints, and the options of one call.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -393,8 +394,7 @@ impl<'a> Call<'a> {
     fn request(&self) -> Result<Request<'_>, Error> {
         let invalid = |problem: String| Error::invalid_input(self.action, problem);
         check_worker_id(self.worker_id).map_err(invalid)?;
-        let id = self.segment().to_string();
-        let mut path = self.path.replace("{workerId}", &id);
+        let mut path = self.path.replace("{workerId}", &Cow::from(self.segment()));
         if let Some(page) = self.page {
             path.push_str("?page=");
             path.push_str(&page.to_string());
@@ -404,7 +404,7 @@ impl<'a> Call<'a> {
             method: self.method.clone(),
             path,
             logged_path: self.path,
-            id,
+            id: self.worker_id,
             body: self.body(),
             secrets: self.update.and_then(|update| update.url.as_deref()).map_or(Vec::new(), secret_parts),
         })
