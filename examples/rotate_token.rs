@@ -12,7 +12,6 @@ mod common;
 use std::error::Error;
 use std::process::ExitCode;
 
-use handinger::{HandingerClient, WebhookToken};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
@@ -25,13 +24,18 @@ to stdout, alone, and all else to stderr:
 
 From then on deliveries carry the new token. Give it to the endpoint at once,
 and let the endpoint accept the old one for a while, for deliveries that were on
-their way. If this fails, stdout stays empty and stderr says which token is in
-force.
+their way.
+
+If a response is lost, it retrieves the token in force and compares. If it
+fails, stdout stays empty, and stderr says whether the old token is in force.
 
 The key is read from HANDINGER_API_KEY; without it, a fake Handinger is used.
 
 Exit codes: 0 done, 1 the service failed, 2 bad usage.
 ";
+
+const UNCHANGED: &str = "the old token is still in force";
+const OPEN: &str = "the old token may still be in force: retrieve the webhook to learn which one is";
 
 fn main() -> ExitCode {
     common::exit_code(run())
@@ -43,35 +47,16 @@ fn run() -> Result<(), Box<dyn Error>> {
     if fake.is_some() {
         client.update_webhook(worker_id, common::DEMO_URL)?;
     }
-    let old =
-        client.retrieve_webhook(worker_id)?.token.ok_or("the worker has no webhook, and so no token")?;
-    let new = rotate(&client, worker_id, &old)?;
+    // Where there is no token, the API does not say what a regenerate does.
+    if client.retrieve_webhook(worker_id)?.token.is_none() {
+        return Err("the worker has no webhook, and so no token".into());
+    }
+    let webhook = client.rotate_token(worker_id).inspect_err(|error| {
+        eprintln!("{}", if error.may_have_been_applied() { OPEN } else { UNCHANGED });
+    })?;
+    let new = webhook.token.ok_or("the webhook has no token")?;
     eprintln!("replaced the token of {worker_id}; the old one is no longer valid");
     Ok(common::hand_out(&new, fake.is_some())?)
-}
-
-fn rotate(
-    client: &HandingerClient,
-    worker_id: &str,
-    old: &WebhookToken,
-) -> Result<WebhookToken, Box<dyn Error>> {
-    let in_force = match client.regenerate_token(worker_id) {
-        // Say, the connection was lost before the response came. The token may have been replaced or not: ask which
-        // one is in force, and leave it to the caller whether to rotate again.
-        Err(error) if error.may_have_been_applied() => {
-            eprintln!("{error}");
-            eprintln!("asking which token is in force");
-            client.retrieve_webhook(worker_id).inspect_err(|_| {
-                eprintln!("it is not known which token is in force: ask before the next delivery");
-            })?
-        }
-        result => result?,
-    };
-    match in_force.token {
-        Some(token) if token != *old => Ok(token),
-        Some(_) => Err("the old token is still in force: rotate again".into()),
-        None => Err("the webhook was removed meanwhile".into()),
-    }
 }
 
 fn worker_id() -> Result<String, lexopt::Error> {

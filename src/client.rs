@@ -1,5 +1,6 @@
 //! The client: the five endpoints, and the options of one call.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -177,8 +178,8 @@ impl HandingerClient {
     ///
     /// It retrieves the token, then regenerates it. If the response is lost or carries no new token, it retrieves the
     /// token again. If that is still the old one, it waits as before a retry and regenerates again, at most
-    /// `max_retries` times, unless the server asks to wait. If somebody else replaces the token at the same time, it may
-    /// return theirs. The `total_timeout` bounds all of it.
+    /// `max_retries` times. If the server asks to wait, it fails instead. If somebody else replaces the token at the
+    /// same time, it may return theirs. The `total_timeout` bounds all of it.
     ///
     /// # Errors
     ///
@@ -219,6 +220,9 @@ impl HandingerClient {
                 && failures <= self.options.max_retries;
             match retrieve() {
                 Ok(webhook) if is_new(&webhook) => return Ok(webhook),
+                Ok(Webhook { token: None, .. }) if old.is_some() => {
+                    return Err(error.unsettled("the webhook was removed meanwhile"));
+                }
                 Ok(_) if may_retry && self.http.back_off(failures, deadline) => {}
                 Ok(_) => return Err(error.unsettled("the old token was still in force afterwards")),
                 Err(_) => return Err(error.unsettled("the token in force could not be retrieved")),
@@ -390,8 +394,7 @@ impl<'a> Call<'a> {
     fn request(&self) -> Result<Request<'_>, Error> {
         let invalid = |problem: String| Error::invalid_input(self.action, problem);
         check_worker_id(self.worker_id).map_err(invalid)?;
-        let id = self.segment().to_string();
-        let mut path = self.path.replace("{workerId}", &id);
+        let mut path = self.path.replace("{workerId}", &Cow::from(self.segment()));
         if let Some(page) = self.page {
             path.push_str("?page=");
             path.push_str(&page.to_string());
@@ -401,7 +404,7 @@ impl<'a> Call<'a> {
             method: self.method.clone(),
             path,
             logged_path: self.path,
-            id,
+            id: self.worker_id,
             body: self.body(),
             secrets: self.update.and_then(|update| update.url.as_deref()).map_or(Vec::new(), secret_parts),
         })

@@ -6,10 +6,12 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::iter::FusedIterator;
 use std::vec;
 
+use percent_encoding::utf8_percent_encode;
 use time::OffsetDateTime;
 
 use crate::client::HandingerClient;
 use crate::error::Error;
+use crate::redact::COMPONENT;
 use crate::types::{WebhookExecution, WebhookExecutionList};
 
 use self::walk::Walk;
@@ -21,7 +23,7 @@ mod cursor;
 mod follow;
 mod walk;
 
-/// How many pages in a row may repeat the one before them.
+/// The repeat in a row that is reported.
 const REPEATS: u32 = 5;
 
 impl HandingerClient {
@@ -117,10 +119,11 @@ enum State {
 }
 
 /// How a page is requested.
-trait Read: FnMut(&HandingerClient, &str, u64) -> Result<WebhookExecutionList, Error> {}
-impl<F: FnMut(&HandingerClient, &str, u64) -> Result<WebhookExecutionList, Error>> Read for F {}
+trait RequestPage: FnMut(&HandingerClient, &str, u64) -> Result<WebhookExecutionList, Error> {}
+impl<F: FnMut(&HandingerClient, &str, u64) -> Result<WebhookExecutionList, Error>> RequestPage for F {}
 
 fn incomplete(worker_id: &str, problem: &str) -> Error {
+    let worker_id = utf8_percent_encode(worker_id, COMPONENT);
     Error::incomplete(format!("list executions of worker {worker_id}"), problem)
 }
 
@@ -509,7 +512,7 @@ impl Executions {
     }
 
     /// `next()`, with what makes a request handed in: tests of the rules are the server themselves.
-    fn next_with(&mut self, read: &mut dyn Read) -> Option<Result<WebhookExecution, Error>> {
+    fn next_with(&mut self, read: &mut dyn RequestPage) -> Option<Result<WebhookExecution, Error>> {
         if self.state != State::Walking {
             return None;
         }
@@ -522,7 +525,7 @@ impl Executions {
         item
     }
 
-    fn step(&mut self, read: &mut dyn Read) -> Result<Option<WebhookExecution>, Error> {
+    fn step(&mut self, read: &mut dyn RequestPage) -> Result<Option<WebhookExecution>, Error> {
         loop {
             let end = match self.page.next() {
                 Some(execution) if self.after.contains(&execution.id) => End::After,
@@ -543,7 +546,7 @@ impl Executions {
         }
     }
 
-    fn read_page(&mut self, read: &mut dyn Read) -> Result<(), Error> {
+    fn read_page(&mut self, read: &mut dyn RequestPage) -> Result<(), Error> {
         let page = self.walk.page;
         let list = read(&self.client, &self.worker_id, page)?;
         self.progress =

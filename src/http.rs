@@ -107,8 +107,8 @@ pub(crate) struct Request<'a> {
     pub(crate) path: String,
     /// The path as it may be logged.
     pub(crate) logged_path: &'static str,
-    /// The part of the path that must not be logged.
-    pub(crate) id: String,
+    /// The part of the path that must not be logged, before it is encoded.
+    pub(crate) id: &'a str,
     /// JSON; empty for a request with an empty body.
     pub(crate) body: Option<Vec<u8>>,
     /// What messages must not repeat.

@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use handinger::fake::FakeHandinger;
-use handinger::time::{OffsetDateTime, UtcOffset};
+use handinger::time::{Duration, OffsetDateTime, UtcOffset};
 use handinger::{ErrorKind, HandingerClient, WebhookExecution, WebhookToken};
 
 pub(crate) const API_KEY: &str = "HANDINGER_API_KEY";
@@ -37,6 +37,29 @@ pub(crate) fn connect(worker_id: &str) -> Result<(HandingerClient, Option<FakeHa
     }
     let fake = start_fake(API_KEY, worker_id);
     Ok((fake.client(), Some(fake)))
+}
+
+/// Returns the worker that was named; a demonstration has one of its own.
+pub(crate) fn worker_or_demo(worker_id: Option<String>) -> Result<String, lexopt::Error> {
+    match worker_id {
+        None if has_api_key() => Err(format!("with {API_KEY} set, a WORKER_ID is needed").into()),
+        worker_id => Ok(worker_id.unwrap_or_else(|| DEMO_WORKER.into())),
+    }
+}
+
+/// Parses a time such as `90s`, `30m`, `24h`, `7d` or `2w`.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        'w' => 7 * 24 * 60 * 60,
+        _ => return None,
+    };
+    let count = text.strip_suffix(unit).filter(|count| !count.starts_with('+'))?.parse::<u32>().ok()?;
+    Some(Duration::seconds(i64::from(count) * seconds))
 }
 
 /// Returns 0 for success, 1 if the service (or anything else) failed, 2 for bad usage.

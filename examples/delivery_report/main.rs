@@ -17,9 +17,8 @@ mod report;
 use std::error::Error;
 use std::process::ExitCode;
 
-use common::DEMO_WORKER;
+use handinger::time::OffsetDateTime;
 use handinger::time::format_description::well_known::Rfc3339;
-use handinger::time::{Duration, OffsetDateTime};
 use handinger::{HandingerClient, HandingerClientBuilder};
 use indicatif::ProgressDrawTarget;
 use lexopt::prelude::*;
@@ -42,9 +41,8 @@ made-up history is used.
 Exit codes: 0 done, 1 the service failed, 2 bad usage.
 ";
 
-#[derive(Default)]
 struct Args {
-    worker_id: Option<String>,
+    worker_id: String,
     since: Option<OffsetDateTime>,
     as_json: bool,
 }
@@ -55,20 +53,19 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let Args { worker_id, since, as_json } = parse_args()?;
-    let worker_id = worker_id.as_deref().unwrap_or(DEMO_WORKER);
     // On stderr, and only if that is a terminal.
     let bar = Bar::new(ProgressDrawTarget::stderr(), since.map(|since| [since, demo::now()]));
     bar.attach()?;
 
-    let fake = (!common::has_api_key()).then(|| common::start_fake(common::API_KEY, worker_id));
+    let fake = (!common::has_api_key()).then(|| common::start_fake(common::API_KEY, &worker_id));
     let client = match &fake {
         None => HandingerClientBuilder::from_env()?.sleep_with(bar.sleep()).build()?,
         Some(fake) => {
-            demo::add_history(fake, worker_id, 1_500, 7)?;
+            demo::add_history(fake, &worker_id, 1_500, 7)?;
             fake.client()
         }
     };
-    let report = read(&client, worker_id, since, &bar)?;
+    let report = read(&client, &worker_id, since, &bar)?;
     drop(bar);
     common::say(if as_json { report.to_json()? } else { report.to_string() })?;
     Ok(())
@@ -90,40 +87,23 @@ fn read(
 }
 
 fn parse_args() -> Result<Args, lexopt::Error> {
-    let mut args = Args::default();
+    let (mut worker_id, mut since, mut as_json) = (None, None, false);
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => common::help(HELP),
-            Long("json") => args.as_json = true,
-            Long("since") => args.since = Some(parser.value()?.parse_with(parse_since)?),
-            Value(value) if args.worker_id.is_none() => args.worker_id = Some(value.string()?),
+            Long("json") => as_json = true,
+            Long("since") => since = Some(parser.value()?.parse_with(parse_since)?),
+            Value(value) if worker_id.is_none() => worker_id = Some(value.string()?),
             _ => return Err(argument.unexpected()),
         }
     }
-    if args.worker_id.is_none() && common::has_api_key() {
-        return Err("with HANDINGER_API_KEY set, a WORKER_ID is needed".into());
-    }
-    Ok(args)
+    Ok(Args { worker_id: common::worker_or_demo(worker_id)?, since, as_json })
 }
 
 fn parse_since(text: &str) -> Result<OffsetDateTime, &'static str> {
     OffsetDateTime::parse(text, &Rfc3339)
         .ok()
-        .or_else(|| demo::now().checked_sub(parse_duration(text)?))
+        .or_else(|| demo::now().checked_sub(common::parse_duration(text)?))
         .ok_or("use 90s, 30m, 24h, 7d, 2w or a date and time")
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = text.chars().next_back()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => 24 * 60 * 60,
-        'w' => 7 * 24 * 60 * 60,
-        _ => return None,
-    };
-    let count = text.strip_suffix(unit).filter(|count| !count.starts_with('+'))?.parse::<u32>().ok()?;
-    Some(Duration::seconds(i64::from(count) * seconds))
 }

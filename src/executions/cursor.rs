@@ -114,12 +114,20 @@ impl TryFrom<Fields> for Cursor {
         if version != VERSION {
             return Err("a cursor of a version that this one does not know");
         }
+        let is_time =
+            |at: i64| OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * NANOS_PER_MILLI).is_ok();
         let is_valid = if started {
-            known.values().all(|at| floor.is_some_and(|floor| *at >= floor))
+            known.values().all(|at| is_time(*at) && floor.is_some_and(|floor| *at >= floor))
         } else {
             known.is_empty() && floor.is_none()
         };
-        if is_valid { Ok(Self(fields)) } else { Err("a cursor that contradicts itself") }
+        // A floor may be too early for a date, if the overlap is that long. One that is too late would cover all.
+        let has_floor_of_past = floor.is_none_or(|floor| floor < 0 || is_time(floor));
+        if is_valid && has_floor_of_past && known.len() <= LIMITS.known {
+            Ok(Self(fields))
+        } else {
+            Err("a cursor that contradicts itself")
+        }
     }
 }
 
@@ -133,8 +141,9 @@ impl FromStr for Cursor {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        // What serde_json says may repeat the text, and whoever reads the wrong file may have read a secret.
         serde_json::from_str(text)
-            .map_err(|problem| Error::invalid_input("read cursor", format!("not a cursor: {problem}")))
+            .map_err(|_| Error::invalid_input("read cursor", "not a cursor that this version can read"))
     }
 }
 

@@ -4,14 +4,16 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::time::Duration;
 
+use percent_encoding::utf8_percent_encode;
 use time::OffsetDateTime;
 
 use crate::client::HandingerClient;
 use crate::error::{Error, ErrorKind};
+use crate::redact::COMPONENT;
 use crate::types::WebhookExecution;
 
 use super::cursor::{Cursor, Found, LIMITS, Limits, Round, Start, Terms, millis};
-use super::{End, Executions, Read, incomplete};
+use super::{End, Executions, RequestPage, incomplete};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const OVERLAP: Duration = Duration::from_secs(600);
@@ -29,12 +31,12 @@ const SHORTENED: &str =
 ///   one every [`interval`](Self::interval). Each round yields what it finds, the oldest first.
 /// - Each execution is yielded once. One that is written late, behind newer ones, is yielded if it is at most
 ///   [`overlap`](Self::overlap) older than the newest.
-/// - An error is an item, and the following `next()` goes on with another round. Only after an error of kind
-///   [`InvalidInput`](ErrorKind::InvalidInput), which no waiting mends, the iterator ends.
-/// - Where executions may have been missed, an item says so: an error of kind [`Incomplete`](ErrorKind::Incomplete), ahead
-///   of the executions after the gap. It reports once that none of the executions yielded before is left, so that the
-///   service may have removed later ones, too, and once that more than 5,000 executions are within the `overlap`, which
-///   is shortened to the last 5,000. It reports each round that could not read the history completely.
+/// - After an error, `next()` continues. The iterator ends only after an error of kind
+///   [`InvalidInput`](ErrorKind::InvalidInput).
+/// - If executions may have been missed, it yields an error of kind [`Incomplete`](ErrorKind::Incomplete) ahead of the
+///   executions after the gap. It reports once that none of the executions yielded before is left: the service may have
+///   removed later ones, too. It reports once that more than 5,000 executions are within the `overlap`, which is then
+///   shortened to the last 5,000. It reports each round that could not read the history completely.
 ///
 /// A round requests the first page, and further ones until it meets an execution older than `overlap`. It ends after some
 /// 2,000 requests, and holds up to 5,000 executions; if there are more, the next round follows at once. An execution that
@@ -43,11 +45,11 @@ const SHORTENED: &str =
 /// # Across runs
 ///
 /// [`cursor`](Self::cursor) returns what has been yielded so far, to be saved, and
-/// [`starting_from`](Self::starting_from) goes on from there. A program that saves it at its first start, and then each
-/// time that it is done with an execution, may be killed anywhere: it misses nothing, and its next run gets at most the
-/// one execution again that it was at. That is *at least once*. It is *exactly once* when the cursor is saved together
-/// with what the program does, as in one transaction of a database, or when doing it twice does no harm, as with a table
-/// whose key is the execution's id. Save the cursor after an error, too: what it reports once is then not repeated.
+/// [`starting_from`](Self::starting_from) goes on from there. A program that saves it at its first start, and then
+/// after each execution, may be killed at any time: its next run misses nothing, and repeats at most one execution.
+/// That is *at least once*. For *exactly once*, save the cursor in one database transaction with the program's own
+/// work, or make a repetition harmless, as with a table whose key is the execution's id. Save the cursor after an
+/// error, too: what it reports once is then not repeated.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -82,8 +84,8 @@ const SHORTENED: &str =
 /// #   if count == run + 1 { break; }
 /// }
 /// # }
-/// # let cursor = fs::read_to_string(&file)?.parse::<handinger::Cursor>()?;
-/// # fs::remove_file(&file)?;
+/// # let cursor = std::fs::read_to_string(&file)?.parse::<handinger::Cursor>()?;
+/// # std::fs::remove_file(&file)?;
 /// # assert!(client.follow("wrk_1").starting_from(cursor).poll()?.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -123,7 +125,7 @@ impl Follow {
         }
     }
 
-    /// Sets how long `next()` waits between two rounds. Default: 10 s.
+    /// Sets how long `next()` waits between two rounds. More than zero. Default: 10 s.
     ///
     /// After an error with a longer [`retry_after`](Error::retry_after), it waits that long, up to an hour. It waits
     /// with the function of [`sleep_with`](crate::HandingerClientBuilder::sleep_with).
@@ -230,7 +232,7 @@ impl Follow {
     }
 
     /// `poll()`, with what makes a request handed in: tests of the rules are the server themselves.
-    fn poll_with(&mut self, read: &mut dyn Read) -> Result<Vec<WebhookExecution>, Error> {
+    fn poll_with(&mut self, read: &mut dyn RequestPage) -> Result<Vec<WebhookExecution>, Error> {
         if self.gap.is_none() && self.found.is_empty() {
             self.round(read)?;
         }
@@ -249,7 +251,7 @@ impl Follow {
     }
 
     /// `next()`, in the same way.
-    fn next_with(&mut self, read: &mut dyn Read) -> Option<Result<WebhookExecution, Error>> {
+    fn next_with(&mut self, read: &mut dyn RequestPage) -> Option<Result<WebhookExecution, Error>> {
         loop {
             if let Some(item) = self.take_next() {
                 return Some(item);
@@ -286,7 +288,7 @@ impl Follow {
         self.found.take_oldest().map(Ok)
     }
 
-    fn round(&mut self, read: &mut dyn Read) -> Result<(), Error> {
+    fn round(&mut self, read: &mut dyn RequestPage) -> Result<(), Error> {
         let gap = self.find(read).inspect_err(|error| {
             let wait = error.retry_after().unwrap_or_default().min(LONGEST_WAIT);
             self.wait = Some(wait.max(self.interval));
@@ -297,19 +299,19 @@ impl Follow {
     }
 
     /// Returns a gap, if there is one.
-    fn find(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
+    fn find(&mut self, read: &mut dyn RequestPage) -> Result<Option<Error>, Error> {
         if self.cursor.worker_id() != self.worker_id {
             let problem = format!("the cursor is of worker {}", self.cursor.worker_id());
-            return Err(Error::invalid_input(
-                format!("follow executions of worker {}", self.worker_id),
-                problem,
-            ));
+            return Err(self.invalid(&problem));
+        }
+        if self.interval.is_zero() {
+            return Err(self.invalid("the interval must be more than zero"));
         }
         if self.cursor.has_started() { self.go_on(read) } else { self.start(read) }
     }
 
     /// Covers what is there. Returns a gap, if there is one.
-    fn start(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
+    fn start(&mut self, read: &mut dyn RequestPage) -> Result<Option<Error>, Error> {
         let mut start = Start::new(&self.worker_id, self.terms());
         let mut walk = self.client.executions(&self.worker_id);
         let gap = read_back(&mut walk, read, |execution, _| start.accept(&execution))?;
@@ -319,7 +321,7 @@ impl Follow {
     }
 
     /// Finds what is not covered. Returns a gap, if there is one.
-    fn go_on(&mut self, read: &mut dyn Read) -> Result<Option<Error>, Error> {
+    fn go_on(&mut self, read: &mut dyn RequestPage) -> Result<Option<Error>, Error> {
         let mut round = Round::new(&self.cursor, &self.limits);
         let mut walk = self.client.executions(&self.worker_id).since(self.cursor.floor());
         let mut is_too_long = false;
@@ -342,6 +344,11 @@ impl Follow {
         Ok(is_reported.then(|| self.incomplete(NONE_LEFT)))
     }
 
+    fn invalid(&self, problem: &str) -> Error {
+        let worker_id = utf8_percent_encode(&self.worker_id, COMPONENT);
+        Error::invalid_input(format!("follow executions of worker {worker_id}"), problem)
+    }
+
     fn incomplete(&self, problem: &str) -> Error {
         incomplete(&self.worker_id, problem)
     }
@@ -355,7 +362,7 @@ impl Follow {
 /// gap of the walk, if there is one.
 fn read_back(
     walk: &mut Executions,
-    read: &mut dyn Read,
+    read: &mut dyn RequestPage,
     mut accept: impl FnMut(WebhookExecution, u32) -> bool,
 ) -> Result<Option<Error>, Error> {
     let mut requests = 0;

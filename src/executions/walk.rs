@@ -233,7 +233,7 @@ impl fmt::Debug for Window {
     }
 }
 
-/// What is a hash already is not hashed again.
+/// What is a hash already is not hashed again, which would cost a walk some 4 % (`cargo bench --bench calls`).
 #[derive(Clone, Copy, Default)]
 struct Unhashed;
 

@@ -47,16 +47,12 @@ impl Attempts<'_> {
     /// connection to them can be opened, the host is looked up once more.
     fn request(&self, timeout: Duration) -> Result<Response<Body>, ureq::Error> {
         let started = Instant::now();
-        let result = self.request_once(timeout);
-        let is_stale = |error: &ureq::Error| {
-            let resolver = self.http.resolver.as_ref();
-            connect::is_not_sent(error) && resolver.is_some_and(|resolver| resolver.forget_before(started))
-        };
-        let left = timeout.saturating_sub(started.elapsed());
-        match result {
-            Err(error) if is_stale(&error) && !left.is_zero() => self.request_once(left),
-            result => result,
-        }
+        self.request_once(timeout).or_else(|error| {
+            let left = timeout.saturating_sub(started.elapsed());
+            let resolver = self.http.resolver.as_ref().filter(|_| connect::is_not_sent(&error));
+            let is_stale = resolver.is_some_and(|resolver| resolver.forget_before(started));
+            if is_stale && !left.is_zero() { self.request_once(left) } else { Err(error) }
+        })
     }
 
     /// Whatever the settings of the agent are, those of the request count.
@@ -129,7 +125,7 @@ impl Attempts<'_> {
         let status = received.status.as_u16();
         let (kind, problem) = match received.headers.get(LOCATION) {
             Some(location) if received.status.is_redirection() => {
-                let target = location::shown(location, &self.http.base_url, &self.request.id);
+                let target = location::shown(location, &self.http.base_url, self.request.id);
                 let target = redact(&target, &secrets);
                 let problem = format!("the server redirects ({status}) to {target}, which is not followed");
                 (ErrorKind::Redirect, problem)

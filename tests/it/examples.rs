@@ -3,20 +3,23 @@
 use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use handinger::fake::FakeHandinger;
+use handinger::fake::Operation::{self, ListExecutions, RegenerateToken, RetrieveWebhook};
+use handinger::fake::{FakeHandinger, Fault};
 use handinger::time::OffsetDateTime;
 use handinger::time::format_description::well_known::Rfc3339;
 use handinger::{HandingerClient, RequestStatus};
 use indicatif::{ProgressDrawTarget, TermLike};
 use serde_json::{Value, json};
 
-use crate::support::{Server, WEBHOOK, answer};
+use crate::support::wait_until;
 
 #[path = "../../examples/common/mod.rs"]
 mod common;
@@ -25,7 +28,8 @@ mod common;
 mod progress;
 
 /// Those with a command line of their own.
-const TOOLS: [&str; 4] = ["set_webhook", "rotate_token", "delivery_report", "receive_deliveries"];
+const TOOLS: [&str; 5] =
+    ["set_webhook", "rotate_token", "delivery_report", "receive_deliveries", "tail_deliveries"];
 /// The key of every fake.
 const KEY: &str = "fake-api-key";
 const URL: &str = "https://example.com/hook";
@@ -97,6 +101,11 @@ fn fake_with_webhook() -> (FakeHandinger, HandingerClient, String) {
     (fake, client, token)
 }
 
+/// What was requested since there were `before` requests.
+fn operations_since(fake: &FakeHandinger, before: usize) -> Vec<Operation> {
+    fake.requests()[before..].iter().map(|request| request.operation().unwrap()).collect()
+}
+
 #[test]
 fn each_explains_itself() {
     for name in TOOLS {
@@ -111,7 +120,7 @@ fn each_explains_itself() {
 
 #[test]
 fn bad_usage_is_exit_code_2_and_does_nothing() {
-    let rows: [(&str, &[&str], &str); 20] = [
+    let rows: [(&str, &[&str], &str); 25] = [
         ("set_webhook", &[], "a WORKER_ID is needed"),
         ("set_webhook", &["wrk_1"], "either a URL or --clear is needed"),
         ("set_webhook", &["wrk_1", URL, "--clear"], "either a URL or --clear is needed"),
@@ -132,6 +141,11 @@ fn bad_usage_is_exit_code_2_and_does_nothing() {
         ("delivery_report", &["--since", "7дней"], "use 90s"),
         ("receive_deliveries", &["--port", "70000"], "cannot parse argument"),
         ("receive_deliveries", &["--port", "8080"], "HANDINGER_WEBHOOK_TOKEN is not set"),
+        ("tail_deliveries", &["wrk_1", "wrk_2"], "unexpected argument \"wrk_2\""),
+        ("tail_deliveries", &["--interval", "soon"], "\"soon\": use 10s, 5m or 1h"),
+        ("tail_deliveries", &["--interval", "0s"], "\"0s\": use 10s, 5m or 1h"),
+        ("tail_deliveries", &["--state"], "missing argument for option '--state'"),
+        ("tail_deliveries", &["--state", "file"], "--state needs HANDINGER_API_KEY"),
     ];
     for (name, args, complaint) in rows {
         let Printed { code, stdout, stderr } = run(&mut example(name, args));
@@ -142,9 +156,11 @@ fn bad_usage_is_exit_code_2_and_does_nothing() {
 
 #[test]
 fn with_a_key_a_worker_must_be_named() {
-    let Printed { code, stderr, .. } = with_key("delivery_report", &[], "http://127.0.0.1:1");
-    assert_eq!(code, Some(2), "{stderr}");
-    assert!(stderr.contains("with HANDINGER_API_KEY set, a WORKER_ID is needed"), "{stderr}");
+    for name in ["delivery_report", "tail_deliveries"] {
+        let Printed { code, stderr, .. } = with_key(name, &[], "http://127.0.0.1:1");
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("with HANDINGER_API_KEY set, a WORKER_ID is needed"), "{stderr}");
+    }
 }
 
 /// As of a CI job that lacks its secret: it must not store the token of a fake.
@@ -165,11 +181,12 @@ fn a_failure_of_the_service_is_exit_code_1_and_says_why() {
         ("set_webhook", &["wrk_1", URL]),
         ("rotate_token", &["wrk_1"]),
         ("delivery_report", &["wrk_1"]),
+        ("tail_deliveries", &["wrk_1"]),
     ] {
         let Printed { code, stderr, .. } = with_key(name, args, &fake.base_url());
         assert_eq!(code, Some(1), "{name}");
         assert!(stderr.contains("of worker wrk_1"), "{stderr}");
-        assert!(stderr.ends_with("the server answered 404: worker not found\n"), "{stderr}");
+        assert!(stderr.ends_with("the server returned 404: worker not found\n"), "{stderr}");
     }
 }
 
@@ -184,7 +201,7 @@ fn run_unread(mut command: Command) -> (Option<i32>, String) {
 /// As in `delivery_report | head -3`.
 #[test]
 fn nobody_reading_on_is_no_failure() {
-    for name in ["delivery_report", "receive_deliveries"] {
+    for name in ["delivery_report", "receive_deliveries", "tail_deliveries"] {
         let (code, stderr) = run_unread(example(name, &[]));
         assert_eq!(code, Some(0), "{name}: {stderr}");
         assert!(!stderr.contains("error") && !stderr.contains("panicked"), "{name}: {stderr}");
@@ -217,7 +234,9 @@ fn transcript(name: &str, args: &[&str]) -> String {
     let words = printed.split_inclusive(char::is_whitespace).map(|word| {
         let (word, space) = word.split_at(word.trim_end().len());
         let is_date = word.len() == 10 && word.bytes().filter(u8::is_ascii_digit).count() == 8;
+        let is_time = word.len() == 20 && word.bytes().filter(u8::is_ascii_digit).count() == 14;
         match word {
+            _ if name == "tail_deliveries" && is_time => format!("2026-11-23T18:00:00Z{space}"),
             _ if word.starts_with("whk_") => format!("whk_…{space}"),
             _ if name == "quickstart" && is_date => format!("2026-11-23{space}"),
             _ => format!("{word}{space}"),
@@ -231,9 +250,9 @@ const QUICKSTART: &str = r#"Set a webhook
   token  set
 
 Walk the newest 200 deliveries, and print the failures
-  2026-11-23  "the endpoint answered 503"
-  2026-11-23  "the endpoint answered 503"
-  2026-11-23  "the endpoint answered 503"
+  2026-11-23  "the endpoint responded with 503"
+  2026-11-23  "the endpoint responded with 503"
+  2026-11-23  "the endpoint responded with 503"
 
 Verify the token that a delivery carries
   its token   accepted
@@ -300,6 +319,16 @@ token   a new one: the endpoint needs it to verify deliveries
 with a key, stdout would carry the token alone: whk_…
 ";
 
+const TAIL_DELIVERIES: &str = "\
+HANDINGER_API_KEY is not set: this is a demonstration with a fake.
+list executions of worker wrk_demo, page 1: connection lost
+2026-11-23T18:00:00Z  arrived   212 ms  returned 204        Weekly report
+2026-11-23T18:00:00Z  arrived    1.6 s  returned 204        Compare suppliers
+2026-11-23T18:00:00Z  failed     35 ms  returned 503        Answer the mail
+2026-11-23T18:00:00Z  failed      2 ms  connection refused  Translate the manual
+2026-11-23T18:00:00Z  arrived   187 ms  returned 204        Sort the invoices
+";
+
 #[test]
 fn demonstrations_print_their_transcripts() {
     assert_eq!(transcript("quickstart", &[]), QUICKSTART);
@@ -307,6 +336,7 @@ fn demonstrations_print_their_transcripts() {
     assert_eq!(transcript("receive_deliveries", &[]), RECEIVE_DELIVERIES);
     assert_eq!(transcript("rotate_token", &["wrk_1"]), ROTATE_TOKEN);
     assert_eq!(transcript("set_webhook", &["--print-token", "wrk_1", URL]), SET_WEBHOOK);
+    assert_eq!(transcript("tail_deliveries", &[]), TAIL_DELIVERIES);
 }
 
 #[test]
@@ -328,6 +358,7 @@ fn headers_name_no_crate_that_the_example_does_not_use() {
         &["set_webhook.rs", "common/mod.rs"],
         &["rotate_token.rs", "common/mod.rs"],
         &["receive_deliveries.rs", "common/mod.rs"],
+        &["tail_deliveries.rs", "common/mod.rs"],
         &[
             "delivery_report/main.rs",
             "delivery_report/progress.rs",
@@ -390,19 +421,11 @@ fn quickstart_with_a_key_shows_the_worker_and_changes_nothing() {
 
 #[test]
 fn quickstart_with_a_key_sends_only_gets() {
-    let page = json!({ "logs": [], "page": 1, "pageCount": 1, "totalCount": 0 });
-    let server = Server::answering([answer(200, WEBHOOK), answer(200, page.to_string())]);
-    let Printed { code, .. } = with_key("quickstart", &["wrk_1"], &server.base_url());
+    let (fake, ..) = fake_with_webhook();
+    let before = fake.request_count();
+    let Printed { code, .. } = with_key("quickstart", &["wrk_1"], &fake.base_url());
     assert_eq!(code, Some(0));
-    let requests = server.requests();
-    let lines: Vec<_> = requests.iter().filter_map(|request| request.lines().next()).collect();
-    assert_eq!(
-        lines,
-        [
-            "GET /api/workers/wrk_1/webhook HTTP/1.1",
-            "GET /api/workers/wrk_1/webhook/executions?page=1 HTTP/1.1"
-        ]
-    );
+    assert_eq!(operations_since(&fake, before), [RetrieveWebhook, ListExecutions]);
 }
 
 #[test]
@@ -463,36 +486,63 @@ fn rotate_token_without_a_webhook_fails_before_it_rotates() {
     assert_eq!(stderr, "error: the worker has no webhook, and so no token\n");
 }
 
-/// The response to the rotation is lost; a third request finds out which token is in force.
+/// It compares the token in force with the old one, and rotates again only if that is the same.
 #[test]
-fn rotate_token_asks_when_the_response_is_lost() {
-    let other = WEBHOOK.replace("whk_", "whk_other_");
-    let rows = [
-        (other.as_str(), Some(0), "whk_other_01HZY31W2SZJ8MJ2FQTR3M1K9D\n", "is no longer valid"),
-        (WEBHOOK, Some(1), "", "error: the old token is still in force"),
-        (r#"{ "url": null, "token": null }"#, Some(1), "", "error: the webhook was removed meanwhile"),
-    ];
-    for (found, expected_code, expected, reported) in rows {
-        // 500: it may have rotated before it failed.
-        let answers = [answer(200, WEBHOOK), answer(500, ""), answer(200, found)];
-        let server = Server::answering(answers);
-        let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &server.base_url());
-        assert_eq!((code, stdout.as_str()), (expected_code, expected), "{stderr}");
-        assert!(
-            stderr.contains("the change may have been applied\nasking which token is in force\n"),
-            "{stderr}"
-        );
-        assert!(stderr.lines().last().unwrap().contains(reported), "{stderr}");
-        assert_eq!(server.requests().len(), 3);
+fn rotate_token_retrieves_the_token_when_the_response_is_lost() {
+    for (fault, expected) in [
+        (Fault::hang_up().after_applying(), &[RegenerateToken, RetrieveWebhook][..]),
+        (Fault::status(500).after_applying(), &[RegenerateToken, RetrieveWebhook]),
+        (Fault::hang_up(), &[RegenerateToken, RetrieveWebhook, RegenerateToken]),
+    ] {
+        let (fake, client, old) = fake_with_webhook();
+        let before = fake.request_count();
+        fake.inject(fault.on(RegenerateToken));
+        let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &fake.base_url());
+        let requested = operations_since(&fake, before);
+        assert_eq!(requested, [&[RetrieveWebhook; 2], expected].concat());
+        let new = client.retrieve_webhook("wrk_1").unwrap().token.unwrap();
+        assert_eq!((code, stdout), (Some(0), format!("{}\n", new.as_str())), "{stderr}");
+        assert_ne!(new.as_str(), old);
+        assert_eq!(stderr, "replaced the token of wrk_1; the old one is no longer valid\n");
+        fake.assert_faults_used();
     }
 }
 
 #[test]
-fn rotate_token_says_so_when_it_cannot_learn_which_token_is_in_force() {
-    let server = Server::answering([answer(200, WEBHOOK), answer(500, ""), answer(403, "")]);
-    let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &server.base_url());
-    assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.contains("it is not known which token is in force"), "{stderr}");
+fn rotate_token_that_fails_says_which_token_is_in_force_as_far_as_that_is_known() {
+    const UNKNOWN: &str =
+        "the old token may still be in force: retrieve the webhook to learn which one is\nerror: ";
+    // It may have been applied, and the server asks for a longer wait than `rotate_token` makes.
+    let lost = || Fault::status(500).header("Retry-After", "7").on(RegenerateToken);
+    let retrieved_later = |fault: Fault| fault.on(RetrieveWebhook).skip(2);
+    let rows = [
+        (vec![lost()], UNKNOWN, "; the old token was still in force afterwards; the change may"),
+        (
+            vec![lost(), retrieved_later(Fault::status(403))],
+            UNKNOWN,
+            "; the token in force could not be retrieved; the change may",
+        ),
+        (
+            vec![lost(), retrieved_later(Fault::meanwhile(|fake| fake.client().delete_webhook("wrk_1")))],
+            UNKNOWN,
+            "; the webhook was removed meanwhile; the change may",
+        ),
+        (
+            vec![Fault::status(403).on(RegenerateToken)],
+            "the old token is still in force\nerror: ",
+            "the server returned 403: Forbidden\n",
+        ),
+    ];
+    for (faults, first, last) in rows {
+        let (fake, ..) = fake_with_webhook();
+        for fault in faults {
+            fake.inject(fault);
+        }
+        let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &fake.base_url());
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+        assert!(stderr.starts_with(first) && stderr.contains(last), "{stderr}");
+        fake.assert_faults_used();
+    }
 }
 
 /// Ten deliveries at 10:00, 10:10, ... of a day, the `n`th with a response after `n` × 10 ms; the last two failed.
@@ -715,19 +765,217 @@ fn the_progress_bar_says_that_the_client_waits_for_a_retry() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_delivery_report_prints_nothing() {
-    let server = Server::start(|_, connection| {
-        connection.request();
-        connection.stay_silent();
-    });
+    let (fake, ..) = fake_with_webhook();
+    fake.inject(Fault::delay(Duration::from_secs(3600)).on(ListExecutions));
     let mut command = example("delivery_report", &["wrk_1"]);
-    command.env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", server.base_url());
+    command.env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", fake.base_url());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while server.requests().is_empty() {
-        thread::sleep(Duration::from_millis(10));
-    }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    wait_until(|| !fake.requests_of(ListExecutions).is_empty());
+    interrupt(&child);
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     assert_eq!((status.code(), stdout, stderr), (Some(130), vec![], vec![]));
+}
+
+/// As Ctrl-C does.
+#[cfg(unix)]
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+/// A place for a state file of `tail_deliveries`, which is not there yet.
+fn state_file(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tail_deliveries").join(test);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder.join("state.json")
+}
+
+fn tail_deliveries(fake: &FakeHandinger, state: &Path) -> Command {
+    let mut command = example("tail_deliveries", &["wrk_1", "--state", state.to_str().unwrap()]);
+    command.env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", fake.base_url());
+    command
+}
+
+/// Writes a state file that covers a delivery, and resumes from which no request has to wait. Returns its text.
+fn start_state(fake: &FakeHandinger, state: &Path) -> String {
+    fake.deliver("wrk_1", 200).unwrap();
+    let mut deliveries = fake.client().follow("wrk_1");
+    deliveries.poll().unwrap();
+    let text = deliveries.cursor().to_string();
+    fs::write(state, &text).unwrap();
+    text
+}
+
+/// A `tail_deliveries` that runs; killed when the test ends, however it ends.
+struct Tail {
+    program: Endpoint,
+    lines: Receiver<String>,
+    errors: JoinHandle<String>,
+}
+
+impl Tail {
+    fn start(fake: &FakeHandinger, state: &Path) -> Self {
+        let mut command = tail_deliveries(fake, state);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || BufReader::new(stdout).lines().try_for_each(|line| sender.send(line.unwrap())));
+        let errors = thread::spawn(move || io::read_to_string(&mut stderr).unwrap());
+        Self { program: Endpoint(child), lines, errors }
+    }
+
+    /// The tasks of the next lines.
+    fn next(&self, count: usize) -> Vec<String> {
+        let line = || self.lines.recv_timeout(Duration::from_secs(10)).expect("another line");
+        (0..count).map(|_| task(&line())).collect()
+    }
+
+    /// Interrupts it. Returns the tasks of the lines that were left, and stderr.
+    #[cfg(unix)]
+    fn interrupt(mut self) -> (Vec<String>, String) {
+        interrupt(&self.program.0);
+        assert_eq!(self.program.0.wait().unwrap().code(), Some(130));
+        (self.lines.iter().map(|line| task(&line)).collect(), self.errors.join().unwrap())
+    }
+}
+
+/// The end of a line of `tail_deliveries`.
+fn task(line: &str) -> String {
+    line.rsplit("  ").next().unwrap().to_owned()
+}
+
+fn deliver(fake: &FakeHandinger, tasks: RangeInclusive<u32>) -> Vec<String> {
+    let tasks = tasks.map(|number| {
+        let title = format!("Task {number}");
+        fake.deliver_with("wrk_1", |execution| execution.task_title = Some(title.clone())).unwrap();
+        title
+    });
+    tasks.collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn tail_deliveries_resumes_where_it_was_interrupted() {
+    let (fake, client, _) = fake_with_webhook();
+    let state = state_file("resumes");
+    let wait_until_all_is_saved = || {
+        let newest = client.executions("wrk_1").next().unwrap().unwrap();
+        wait_until(|| fs::read_to_string(&state).unwrap().contains(&newest.id));
+    };
+    deliver(&fake, 1..=3);
+
+    // It starts from now: it has nothing to print, and writes the file all the same.
+    let tail = Tail::start(&fake, &state);
+    wait_until(|| state.exists());
+    assert_eq!(tail.interrupt(), (vec![], String::new()));
+
+    // More than a page, of which each is saved.
+    let expected = deliver(&fake, 4..=70);
+    let tail = Tail::start(&fake, &state);
+    assert_eq!(tail.next(67), expected);
+    wait_until_all_is_saved();
+    assert_eq!(tail.interrupt(), (vec![], String::new()));
+
+    let expected = deliver(&fake, 71..=72);
+    let tail = Tail::start(&fake, &state);
+    assert_eq!(tail.next(2), expected);
+    wait_until_all_is_saved();
+    assert_eq!(tail.interrupt(), (vec![], String::new()));
+    assert_eq!(fs::read_dir(state.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+}
+
+/// At whatever moment it is killed.
+#[test]
+fn a_killed_tail_deliveries_misses_nothing_and_repeats_at_most_one() {
+    let (fake, ..) = fake_with_webhook();
+    let state = state_file("killed");
+    start_state(&fake, &state);
+    let expected = deliver(&fake, 1..=200);
+    let mut printed = Vec::new();
+    for _ in 0..4 {
+        let mut tail = Tail::start(&fake, &state);
+        let mut tasks = tail.next(if printed.len() < 180 { 10 } else { 1 });
+        tail.program.0.kill().unwrap();
+        tasks.extend(tail.lines.iter().map(|line| task(&line)));
+        if printed.last() == tasks.first() {
+            printed.pop();
+        }
+        printed.extend(tasks);
+        if printed.len() == expected.len() {
+            break;
+        }
+    }
+    assert_eq!(printed, expected[..printed.len()]);
+}
+
+/// What nobody has read is not saved as printed.
+#[test]
+fn tail_deliveries_prints_again_what_nobody_read() {
+    let (fake, ..) = fake_with_webhook();
+    let state = state_file("unread");
+    start_state(&fake, &state);
+    let expected = deliver(&fake, 1..=2);
+    assert_eq!(run_unread(tail_deliveries(&fake, &state)), (Some(0), String::new()));
+    assert_eq!(Tail::start(&fake, &state).next(2), expected);
+}
+
+#[test]
+fn tail_deliveries_leaves_a_file_that_holds_something_else_untouched() {
+    let (fake, client, _) = fake_with_webhook();
+    fake.add_worker("wrk_2");
+    let other = client.follow("wrk_2").cursor().to_string();
+    let before = fake.request_count();
+    let rows: [(&[u8], &str); 5] = [
+        (b"", "cannot resume from "),
+        (b"my notes\n", "state.json: read cursor: not a cursor that this version can read"),
+        (b"{\"version\": 1}", "cannot resume from "),
+        (b"\xff\xfe", "cannot resume from "),
+        (other.as_bytes(), "the cursor is of worker wrk_2"),
+    ];
+    for (content, complaint) in rows {
+        let state = state_file("garbage");
+        fs::write(&state, content).unwrap();
+        let Printed { code, stdout, stderr } = run(&mut tail_deliveries(&fake, &state));
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(complaint), "{stderr}");
+        assert_eq!(fs::read(&state).unwrap(), content);
+        assert_eq!(fs::read_dir(state.parent().unwrap()).unwrap().count(), 1);
+    }
+    assert_eq!(fake.request_count(), before);
+}
+
+#[test]
+fn tail_deliveries_ends_after_an_error_that_no_retry_mends() {
+    let (fake, ..) = fake_with_webhook();
+    let state = state_file("error");
+    let text = start_state(&fake, &state);
+    fake.inject(Fault::status(401));
+    let Printed { code, stdout, stderr } = run(&mut tail_deliveries(&fake, &state));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.ends_with("the server returned 401: Unauthorized\n"), "{stderr}");
+    assert_eq!(fs::read_to_string(&state).unwrap(), text);
+
+    // A state that cannot be saved ends it, too.
+    deliver(&fake, 1..=2);
+    fs::create_dir(state.with_extension("json.tmp")).unwrap();
+    let Printed { code, stdout, stderr } = run(&mut tail_deliveries(&fake, &state));
+    assert_eq!((code, task(stdout.trim_end()).as_str()), (Some(1), "Task 1"));
+    assert!(stderr.contains("error: cannot write "), "{stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn tail_deliveries_reports_a_gap_once_and_goes_on() {
+    let (fake, client, _) = fake_with_webhook();
+    let state = state_file("gap");
+    start_state(&fake, &state);
+    let known = client.executions("wrk_1").next().unwrap().unwrap();
+    fake.remove_execution("wrk_1", &known.id);
+    let expected = deliver(&fake, 1..=1);
+    let tail = Tail::start(&fake, &state);
+    assert_eq!(tail.next(1), expected);
+    let (_, errors) = tail.interrupt();
+    assert!(errors.contains("executions may be missing") && errors.lines().count() == 1, "{errors}");
 }
 
 /// Killed when the test ends, however it ends.

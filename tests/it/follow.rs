@@ -1,7 +1,7 @@
 //! `Follow`, over the fake. Its rule is tested against a model in `src/executions/follow/tests.rs`.
 
 use std::iter::FusedIterator;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handinger::fake::FakeHandinger;
 use handinger::{Cursor, Error, ErrorKind, Follow, HandingerClient, WebhookExecution};
@@ -63,6 +63,35 @@ fn next_yields_executions_as_they_come_and_waits_through_the_seam() {
 
     client.follow(WORKER).interval(SECOND).next().unwrap().unwrap();
     assert_eq!(waits.take(), [SECOND]);
+}
+
+#[test]
+fn an_interval_of_zero_is_rejected_before_any_request() {
+    let fake = fake_with(1);
+    let before = fake.request_count();
+    let mut follow = fake.client().follow("wrk 1").interval(Duration::ZERO);
+    let error = follow.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.to_string(), "follow executions of worker wrk%201: the interval must be more than zero");
+    assert!(follow.next().is_none());
+    assert_eq!(fake.request_count(), before);
+}
+
+#[test]
+fn a_client_of_the_fake_waits_at_least_a_millisecond_between_rounds() {
+    let fake = fake_with(1);
+    let mut follow = fake.client().follow(WORKER);
+    follow.poll().unwrap();
+    let (before, start) = (fake.request_count(), Instant::now());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            deliver(&fake, 1);
+        });
+        follow.next().unwrap().unwrap();
+    });
+    let rounds = fake.request_count() - before;
+    assert!(rounds as u128 <= start.elapsed().as_millis() + 2, "{rounds} in {:?}", start.elapsed());
 }
 
 #[test]

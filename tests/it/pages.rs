@@ -69,8 +69,8 @@ fn it_yields_what_there_is_and_always_comes_to_an_end() {
         ("a count beyond numbers", &[("a", huge), ("b", huge), ("", huge)], &["a", "b"], &[1, 2, 3]),
         ("a count with a fraction", &[("a", "2.0"), ("b", "2.9"), ("c", "3")], &["a", "b"], &[1, 2]),
     ];
-    for (name, answers, yielded, pages) in rows {
-        let server = Server::responding(answers.iter().map(|(ids, count)| page(ids, count)));
+    for (name, responses, yielded, pages) in rows {
+        let server = Server::responding(responses.iter().map(|(ids, count)| page(ids, count)));
         let mut iter = client(server.base_url()).execution_pages("wrk_1");
         let got: Vec<_> = iter.by_ref().take(50).map(|list| ids(&list.unwrap())).collect();
         assert_eq!(got, yielded, "{name}");

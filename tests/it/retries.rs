@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use handinger::fake::{self, FakeHandinger};
 use handinger::{Error, ErrorKind, HandingerClient};
 use time::{OffsetDateTime, format_description};
 
@@ -124,13 +125,11 @@ fn with_a_permanent_fault_a_call_ends_as_the_table_says() {
 #[test]
 fn may_have_been_applied_survives_later_attempts() {
     for later in [429, 404] {
-        let truncated = "HTTP/1.1 200 OK\r\n";
-        let server = Server::start(move |number, connection| {
-            connection.request();
-            let complete = response_with(later, &[("Connection", "close")], "");
-            connection.send(if number == 0 { truncated.into() } else { complete });
-        });
-        let error = client(server.base_url()).delete_webhook("wrk_1").unwrap_err();
+        let fake = FakeHandinger::start();
+        fake.add_worker("wrk_1");
+        fake.inject(fake::Fault::truncate(10));
+        fake.inject(fake::Fault::status(later).always());
+        let error = fake.client().delete_webhook("wrk_1").unwrap_err();
         assert_eq!(error.status(), Some(later));
         assert!(error.may_have_been_applied(), "{error}");
     }

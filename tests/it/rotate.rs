@@ -221,6 +221,17 @@ fn where_the_token_in_force_cannot_be_retrieved_the_error_says_so() {
 }
 
 #[test]
+fn where_the_webhook_was_removed_meanwhile_nothing_is_sent_again() {
+    let none = response(200, r#"{"url":null,"token":null}"#);
+    let handinger = Handinger::with([Serve, LoseRequest, Respond(none)]);
+    handinger.assert_failed(
+        handinger.client().rotate_token("wrk_1"),
+        "GPG",
+        "connection lost; the webhook was removed meanwhile; the change may have been applied",
+    );
+}
+
+#[test]
 fn without_the_token_before_nothing_is_replaced() {
     let handinger = Handinger::with([Respond(status(403, &[]))]);
     let error = handinger.assert_failed(handinger.client().rotate_token("wrk_1"), "G", "retrieve webhook");

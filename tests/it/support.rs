@@ -154,11 +154,6 @@ impl Server {
         })
     }
 
-    /// The old name, for files that other branches are changing.
-    pub fn answering(responses: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
-        Self::responding(responses)
-    }
-
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -260,9 +255,6 @@ impl Connection {
 pub fn response(status: u16, body: impl AsRef<[u8]>) -> Vec<u8> {
     response_with(status, &[], body)
 }
-
-/// The old name, for files that other branches are changing.
-pub use self::response as answer;
 
 pub fn response_with(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use handinger::fake::{self, FakeHandinger};
 use handinger::{Error, ErrorKind, HandingerClient};
 
 use crate::support::{ANY_BODY, CALLS, Call, Connection, Fault, Server, builder, response, response_with};
@@ -143,29 +144,24 @@ fn a_silent_tls_handshake_ends_with_the_shorter_of_the_two_timeouts() {
 
 #[test]
 fn the_connect_timeout_does_not_bound_the_response() {
-    let server = Server::start(|_, connection| {
-        connection.request();
-        std::thread::sleep(Duration::from_millis(150));
-        connection.send(response(200, ANY_BODY));
-    });
-    let client = builder(server.base_url()).connect_timeout(Duration::from_millis(100)).max_retries(9);
-    client.build().unwrap().retrieve_webhook("wrk_1").unwrap();
+    let fake = FakeHandinger::start();
+    fake.add_worker("wrk_1");
+    fake.inject(fake::Fault::delay(Duration::from_millis(150)));
+    let client = fake.client().with_connect_timeout(Duration::from_millis(100)).with_max_retries(0);
+    client.retrieve_webhook("wrk_1").unwrap();
+    fake.assert_faults_used();
 }
 
 #[test]
 fn each_attempt_has_the_full_timeout() {
-    let server = Server::start(|number, connection| {
-        connection.request();
-        if number > 0 {
-            std::thread::sleep(Duration::from_millis(150));
-            connection.send(response(200, ANY_BODY));
-        }
-        connection.stay_silent();
-    });
-    let client = builder(server.base_url()).timeout(TIMEOUT).max_retries(9).build().unwrap();
+    let fake = FakeHandinger::start();
+    fake.add_worker("wrk_1");
+    fake.inject(fake::Fault::delay(Duration::from_secs(3600)));
+    fake.inject(fake::Fault::delay(Duration::from_millis(150)));
     let start = Instant::now();
-    client.delete_webhook("wrk_1").unwrap();
+    fake.client().with_timeout(TIMEOUT).delete_webhook("wrk_1").unwrap();
     assert!(start.elapsed() >= TIMEOUT + Duration::from_millis(150));
+    fake.assert_faults_used();
 }
 
 #[test]

@@ -33,22 +33,32 @@ fn garbage_is_no_cursor() {
         (r#""whe_2":7"#, r#""whe_2":4"#),
         (r#""floor":5"#, r#""floor":null"#),
         (r#""started":true"#, r#""started":false"#),
+        // Times that are none: nothing could be later than them.
+        (r#""whe_2":7"#, r#""whe_2":9223372036854775807"#),
+        (r#""floor":5,"known":{"whe_1":5,"whe_2":7}"#, r#""floor":9223372036854775807,"known":{}"#),
+        // What an error must not repeat.
+        (SAVED, r#""whk_s3cret""#),
+        (SAVED, "{\"a\\nb\u{1b}[31m\":1}"),
     ] {
         let text = SAVED.replace(from, to);
         let error = text.parse::<Cursor>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
-        assert!(error.to_string().starts_with("read cursor: not a cursor: "), "{error}");
+        assert_eq!(error.to_string(), "read cursor: not a cursor that this version can read");
         assert!(serde_json::from_str::<Cursor>(&text).is_err(), "{text}");
     }
 }
 
 #[test]
-fn times_beyond_all_dates_do_no_harm() {
-    for floor in [i64::MIN, i64::MAX] {
-        let text = SAVED.replace(
-            r#""floor":5,"known":{"whe_1":5,"whe_2":7}"#,
-            &format!(r#""floor":{floor},"known":{{}}"#),
-        );
-        assert_eq!(text.parse::<Cursor>().unwrap().floor(), None);
+fn a_floor_may_be_too_early_for_a_date() {
+    let text = SAVED.replace(r#""floor":5"#, &format!(r#""floor":{}"#, i64::MIN));
+    assert_eq!(text.parse::<Cursor>().unwrap().floor(), None);
+}
+
+#[test]
+fn more_ids_than_a_cursor_can_know_are_no_cursor() {
+    for (count, is_cursor) in [(LIMITS.known, true), (LIMITS.known + 1, false)] {
+        let known: Vec<_> = (0..count).map(|number| format!(r#""whe_{number}":7"#)).collect();
+        let text = SAVED.replace(r#""whe_1":5,"whe_2":7"#, &known.join(","));
+        assert_eq!(text.parse::<Cursor>().is_ok(), is_cursor, "{count}");
     }
 }

@@ -544,7 +544,6 @@ fn next_waits_between_rounds_but_not_for_what_is_there() {
         match rounds {
             // Eleven are more than a round holds.
             3 | 5 if page == 1 => model.apply(&Event::Deliver(11, 1), ANY),
-            4 => {}
             7.. => return Err(Error::invalid_input("", "")),
             _ => {}
         }
