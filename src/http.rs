@@ -19,10 +19,12 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 use ureq::Agent;
+pub(crate) use ureq::http::Method;
+#[cfg(feature = "fake")]
+pub(crate) use ureq::http::StatusCode;
 use ureq::http::Uri;
 use ureq::http::header::HeaderMap;
 use ureq::http::uri::Scheme;
-pub(crate) use ureq::http::{Method, StatusCode};
 
 use crate::error::{Error, ErrorKind, Failure, Inner, Received};
 use base_url::BaseUrl;
