@@ -33,8 +33,7 @@
 //! nothing of what came before it in the same time: yielded now, it could raise the floor above that, or hide that it is
 //! gone. And an execution from the future raises the floor no further than one from now.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::mem;
 use std::str::FromStr;
@@ -295,10 +294,8 @@ pub(super) struct Round<'a> {
 /// What a round has found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// By time, and then against the order in which they were read: the oldest is the first.
-    executions: BTreeMap<(OffsetDateTime, Reverse<usize>), WebhookExecution>,
-    /// How many were put in.
-    count: usize,
+    /// The newest is the first; those of one time are in the order in which they were read.
+    executions: VecDeque<WebhookExecution>,
     /// Whether there are newer ones, which have been dropped.
     pub(super) has_more: bool,
 }
@@ -325,10 +322,10 @@ impl<'a> Round<'a> {
 
 impl Found {
     fn insert(&mut self, execution: WebhookExecution, limit: usize) {
-        self.count += 1;
-        self.executions.insert((execution.created_at, Reverse(self.count)), execution);
+        let place = self.executions.partition_point(|other| other.created_at >= execution.created_at);
+        self.executions.insert(place, execution);
         if self.executions.len() > limit {
-            self.executions.pop_last();
+            self.executions.pop_front();
             self.has_more = true;
         }
     }
@@ -338,11 +335,11 @@ impl Found {
     }
 
     pub(super) fn oldest(&self) -> Option<&WebhookExecution> {
-        self.executions.first_key_value().map(|(_, execution)| execution)
+        self.executions.back()
     }
 
     pub(super) fn take_oldest(&mut self) -> Option<WebhookExecution> {
-        self.executions.pop_first().map(|(_, execution)| execution)
+        self.executions.pop_back()
     }
 }
 
