@@ -59,7 +59,7 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// | 503 with a valid `Retry-After` or `retry-after-ms` | retry | retry | no |
 /// | any other 5xx, or a status from 600 up | retry | error | yes |
 /// | sent, then a timeout, a lost connection, or a truncated or malformed response | retry | error | yes |
-/// | a complete 2xx response that does not decode, or exceeds a limit | error | error | yes |
+/// | a complete 2xx response that does not decode, or exceeds a limit; 101 | error | error | yes |
 /// | 3xx, any other 4xx | error | error | no |
 ///
 /// The response header `x-should-retry: false` stops retries for any status. `true` retries any status; a regenerate

@@ -171,6 +171,13 @@
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
+//! # Examples
+//!
+//! The package has short programs to run and to copy: `quickstart` (the whole API in 60 lines), `set_webhook`,
+//! `rotate_token`, `delivery_report`, `tail_deliveries`, `receive_deliveries` (an endpoint), and `build_script`. Without a
+//! key they run against the fake. The README has
+//! [the command of each](https://crates.io/crates/handinger#examples), and the head of each file says what to copy.
+//!
 //! # In a build script
 //!
 //! A build must not hang, nor fail because a service is down. Set a short

@@ -15,10 +15,18 @@ thread_local! {
 
 /// Opens a tunnel through a proxy within the timeout: ureq grants the proxy all of it for each piece of its response.
 pub(super) fn open_tunnel<T>(timeout: NextTimeout, open: impl FnOnce() -> T) -> T {
+    struct Reset;
+
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            TUNNEL_DEADLINE.set(None);
+        }
+    }
+
+    // Even if ureq panics: the thread may go on to make other requests.
+    let _reset = Reset;
     TUNNEL_DEADLINE.set(Instant::now().checked_add(*timeout.after));
-    let tunnel = open();
-    TUNNEL_DEADLINE.set(None);
-    tunnel
+    open()
 }
 
 /// A connection that is not within another. It costs fewer system calls: of the ten that ureq makes for a call, five are
