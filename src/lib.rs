@@ -182,7 +182,10 @@
 //!
 //! A build must not hang, nor fail because a service is down. Set a short
 //! [`total_timeout`](HandingerClientBuilder::total_timeout); after an error, print a `cargo::warning` and use the last
-//! known value. The repository's `examples/build_script` does so.
+//! known value. The package's `examples/build_script` does so.
+//!
+//! A cold build with default features takes 20 s on two cores, with `native-tls` and `gzip` as long, without TLS 12 s. Name
+//! `gzip` beside `native-tls`, since `default-features = false` turns it off as well.
 //!
 //! # In an async program
 //!

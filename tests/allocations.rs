@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use allocation_counter::measure;
+use handinger::WebhookExecutionList;
 
 use support::{Server, WEBHOOK, client, response};
 
@@ -20,6 +21,28 @@ fn a_retrieve_on_a_kept_connection_allocates_at_most_50_times() {
     println!("a retrieve: {} allocations, {} bytes", retrieve.count_total, retrieve.bytes_total);
     assert!(retrieve.count_total <= 50, "{retrieve:?}");
     assert_eq!(retrieve.count_current, 0, "nothing is left behind: {retrieve:?}");
+}
+
+#[test]
+fn a_page_of_50_executions_allocates_at_most_315_times() {
+    let execution = |number: usize| {
+        let (status, message) =
+            if number % 10 == 9 { ("error", r#""returned 503""#) } else { ("success", "null") };
+        format!(
+            r#"{{"id":"whe_{number}","createdAt":"2026-11-23T18:11:{number:02}.117Z","durationMs":180,"errorMessage":{message},
+                "requestStatus":"{status}","responseStatus":200,"taskId":"tsk_1","taskTitle":"Prepare the weekly report",
+                "url":"https://example.com/hook","workerId":"wrk_1"}}"#
+        )
+    };
+    let logs = (0..50).map(execution).collect::<Vec<_>>().join(",");
+    let body = format!(r#"{{"logs":[{logs}],"page":1,"pageCount":20,"totalCount":1000}}"#);
+    let decoding = measure(|| drop(serde_json::from_str::<WebhookExecutionList>(&body).unwrap()));
+    let server = Server::responding([response(200, body)]);
+    let client = client(server.base_url());
+    client.list_executions("wrk_1", 1).unwrap();
+    let page = measure(|| drop(client.list_executions("wrk_1", 1).unwrap()));
+    println!("a page: {} allocations, {} of them for decoding", page.count_total, decoding.count_total);
+    assert!(page.count_total <= 315, "{page:?}");
 }
 
 #[test]
