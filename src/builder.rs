@@ -200,6 +200,8 @@ impl HandingerClientBuilder {
     /// Sets how long a call may take with all its attempts and the waits between them. Must be more than zero; `None`
     /// sets no bound.
     ///
+    /// Of an iterator, it bounds each request with its retries, not the walk.
+    ///
     /// Default: `None`. A call can then take 1 + `max_retries` times the `timeout`, and up to 60 s before each retry.
     ///
     /// ```

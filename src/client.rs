@@ -178,13 +178,16 @@ impl HandingerClient {
     ///
     /// It retrieves the token, then regenerates it. If the response is lost or carries no new token, it retrieves the
     /// token again. If that is still the old one, it waits as before a retry and regenerates again, at most
-    /// `max_retries` times. If the server asks to wait, it fails instead. If somebody else replaces the token at the
-    /// same time, it may return theirs. The `total_timeout` bounds all of it.
+    /// `max_retries` times. If somebody else replaces the token at the same time, it may return theirs. The
+    /// `total_timeout` bounds all of it. If there is no webhook, it requests a token all the same, and returns what the
+    /// API responds.
     ///
     /// # Errors
     ///
     /// See [`Error`](Error#what-to-do). If [`may_have_been_applied`](Error::may_have_been_applied) is false, the old
-    /// token is still in force. If it is true, [`retrieve_webhook`](Self::retrieve_webhook) returns the token in force.
+    /// token is still in force. If it is true, a request whose outcome is unknown may be applied late, even if the error
+    /// says that the old token was still in force afterwards; [`retrieve_webhook`](Self::retrieve_webhook) returns the
+    /// token in force. It also fails, instead of regenerating again, if a response of unknown outcome asks to wait.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault, Operation};

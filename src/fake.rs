@@ -94,6 +94,12 @@
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
+//! # A program under test
+//!
+//! A binary is a client of its own: start it with `HANDINGER_API_KEY` set to [`api_key`](FakeHandinger::api_key) and
+//! `HANDINGER_BASE_URL` to [`base_url`](FakeHandinger::base_url), and without `HANDINGER_CUSTOM_HEADERS`. It waits for real
+//! before a retry; with the header `retry-after-ms: 1` on a [`Fault::status`], not for long.
+//!
 //! # Where the reference is silent
 //!
 //! The reference fixes paths, fields and their order, and that there are 50 executions a page. These responses are the

@@ -301,7 +301,12 @@ impl Attempts<'_> {
             return Next::GiveUp(if is_timeout { self.out_of_time(Duration::ZERO) } else { None });
         }
         match retry::wait(failure.retry_after, attempts, jitter()) {
-            None => Next::GiveUp(Some(format!("the server asks to wait longer than {MAX_RETRY_WAIT:?}"))),
+            None => {
+                let asked = failure.retry_after.unwrap_or_default();
+                let note =
+                    format!("the server asks to wait {asked:?}, which is longer than {MAX_RETRY_WAIT:?}");
+                Next::GiveUp(Some(note))
+            }
             Some(wait) => match self.out_of_time(wait) {
                 None => Next::RetryAfter(wait),
                 note => Next::GiveUp(note),

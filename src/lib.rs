@@ -97,7 +97,7 @@
 //!
 //! [`HandingerClient::from_env`] reads the key from `HANDINGER_API_KEY`, and honors `HANDINGER_BASE_URL` and
 //! `HANDINGER_CUSTOM_HEADERS` as the API's other clients do. [`HandingerClient::new`] takes the key as an argument, and
-//! [`HandingerClient::builder`] sets everything else. A single call can have options of its own:
+//! [`HandingerClient::builder`] sets everything else; [`HandingerClientBuilder::from_env`] combines the two. A single call can have options of its own:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -176,13 +176,16 @@
 //! The package has short programs to run and to copy: `quickstart` (the whole API in 60 lines), `set_webhook`,
 //! `rotate_token`, `delivery_report`, `tail_deliveries`, `receive_deliveries` (an endpoint), and `build_script`. Without a
 //! key they run against the fake. The README has
-//! [the command of each](https://crates.io/crates/handinger#examples), and the head of each file says what to copy.
+//! [the command of each](https://crates.io/crates/handinger#examples), and the head of each file says what to copy. In the
+//! package, rather than in a clone, they need `--features fake`.
 //!
 //! # In a build script
 //!
 //! A build must not hang, nor fail because a service is down. Set a short
-//! [`total_timeout`](HandingerClientBuilder::total_timeout); after an error, print a `cargo::warning` and use the last
-//! known value. The package's `examples/build_script` does so.
+//! [`total_timeout`](HandingerClientBuilder::total_timeout), which bounds each request. After an error, print a
+//! `cargo::warning`, leave what an earlier build wrote into `OUT_DIR` if it is about the same worker, and print
+//! `rerun-if-changed` for a file that does not exist, so that the next build asks again. The package's
+//! `examples/build_script` does so.
 //!
 //! A cold build with default features takes 20 s on two cores, with `native-tls` and `gzip` as long, without TLS 12 s. Name
 //! `gzip` beside `native-tls`, since `default-features = false` turns it off as well.

@@ -32,7 +32,8 @@ const SHORTENED: &str =
 /// - Each execution is yielded once. One that is written late, behind newer ones, is yielded if it is at most
 ///   [`overlap`](Self::overlap) older than the newest.
 /// - After an error, `next()` continues. The iterator ends only after an error of kind
-///   [`InvalidInput`](ErrorKind::InvalidInput).
+///   [`InvalidInput`](ErrorKind::InvalidInput). A program should go on after an error that
+///   [`is_transient`](Error::is_transient) or of kind [`Incomplete`](ErrorKind::Incomplete), and stop after any other.
 /// - If executions may have been missed, it yields an error of kind [`Incomplete`](ErrorKind::Incomplete) ahead of the
 ///   executions after the gap. It reports once that none of the executions yielded before is left: the service may have
 ///   removed later ones, too. It reports once that more than 5,000 executions are within the `overlap`, which is then

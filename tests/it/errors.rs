@@ -227,7 +227,7 @@ fn failures() -> Vec<(Error, String)> {
         fails(
             client(busy.base_url()).retrieve_webhook("wrk_1"),
             "retrieve webhook of worker wrk_1: the server returned 429: slow down; \
-             the server asks to wait longer than 60s",
+             the server asks to wait 61s, which is longer than 60s",
         ),
         fails(
             client(waiting.base_url()).with_total_timeout(Duration::from_secs(30)).retrieve_webhook("wrk_1"),
