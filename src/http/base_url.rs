@@ -144,6 +144,14 @@ mod tests {
     }
 
     #[test]
+    fn a_base_url_has_at_most_8_kib() {
+        for (length, is_valid) in [(MAX_LINE, true), (MAX_LINE + 1, false)] {
+            let url = format!("{:/<length$}", "https://example.com/");
+            assert_eq!(BaseUrl::parse(&url).is_ok(), is_valid, "{length}");
+        }
+    }
+
+    #[test]
     fn loopback_hosts() {
         for (url, is_loopback) in [
             ("http://localhost:1", true),
