@@ -29,7 +29,7 @@ fn read_with_a_gap(executions: &mut Executions) -> Vec<String> {
 
 #[test]
 fn a_gap_is_reported_at_whatever_end() {
-    let client = HandingerClient::new("key").unwrap();
+    let client = HandingerClient::builder("key").base_url("http://127.0.0.1:9").build().unwrap();
     let executions = client.executions("wrk_1").starting_at(2);
     assert_eq!(ErrorKind::Incomplete, incomplete("wrk_1", "").kind());
     for (mut executions, items, end) in [

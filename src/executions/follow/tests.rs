@@ -21,8 +21,9 @@ const AMPLE: Limits = Limits { found: 7, known: 10_000, requests: 1_000 };
 const SCARCE: Limits = Limits { found: 7, known: 15, requests: 8 };
 
 fn client() -> HandingerClient {
-    static CLIENT: LazyLock<HandingerClient> =
-        LazyLock::new(|| HandingerClient::builder("key").sleep_with(|_| {}).build().unwrap());
+    static CLIENT: LazyLock<HandingerClient> = LazyLock::new(|| {
+        HandingerClient::builder("key").base_url("http://127.0.0.1:9").sleep_with(|_| {}).build().unwrap()
+    });
     CLIENT.clone()
 }
 
@@ -534,7 +535,8 @@ fn next_waits_between_rounds_but_not_for_what_is_there() {
         let waits = Arc::clone(&waits);
         move |wait| waits.lock().unwrap().push(wait)
     };
-    let client = HandingerClient::builder("key").sleep_with(recorder).build().unwrap();
+    let client =
+        HandingerClient::builder("key").base_url("http://127.0.0.1:9").sleep_with(recorder).build().unwrap();
     let second = Duration::from_secs(1);
     let mut follow = Follow { limits: AMPLE, ..client.follow(WORKER).interval(second) };
     let mut model = Model::new(AMPLE, 3, 0);
