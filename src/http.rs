@@ -47,7 +47,7 @@ const MAX_HEADER_COUNT: usize = 128;
 /// The largest response body that is read, in bytes after decompression.
 const MAX_BODY: usize = 10 * MIB;
 /// How much of a response body an error keeps, in bytes.
-pub(crate) const MAX_KEPT_BODY: usize = 64 * KIB;
+const MAX_KEPT_BODY: usize = 64 * KIB;
 /// The longest wait before a retry that a server can ask for.
 const MAX_RETRY_WAIT: Duration = Duration::from_secs(60);
 /// Longer times are cut to this: an `Instant` beyond the clock's range cannot be computed with.

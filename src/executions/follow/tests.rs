@@ -7,10 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::*;
-use crate::executions::walk::tests::execution;
+use crate::executions::walk::tests::{config, execution};
 use crate::types::WebhookExecutionList;
 
 const WORKER: &str = "wrk_1";
@@ -328,11 +327,6 @@ fn fate() -> impl Strategy<Value = Fate> {
 /// Events, each after some requests without.
 fn moments(events: Vec<(usize, Event)>) -> impl Iterator<Item = Option<Event>> {
     once(None).chain(events.into_iter().flat_map(|(quiet, event)| repeat_n(None, quiet).chain([Some(event)])))
-}
-
-/// Deterministic, so that a failure is one for everybody.
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, rng_seed: RngSeed::Fixed(4), failure_persistence: None, ..<_>::default() }
 }
 
 proptest! {

@@ -143,7 +143,7 @@ impl History {
 }
 
 /// Deterministic, so that a failure is one for everybody.
-fn config(cases: u32) -> ProptestConfig {
+pub(crate) fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(4), failure_persistence: None, ..<_>::default() }
 }
 

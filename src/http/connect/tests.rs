@@ -242,7 +242,7 @@ mod stale_addresses {
         }
     }
 
-    /// How many connections each of some attempts tries to open.
+    /// How many connections each of three calls attempts to open.
     fn connections(base_url: &str, count: &'static AtomicUsize) -> [usize; 3] {
         let lookup: Lookup = |_| Ok(vec![SocketAddr::from(([127, 0, 0, 1], 9))]);
         let client = client(base_url, lookup, Counting(count));
