@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::ErrorKind;
 
-const SAVED: &str = r#"{"version":1,"workerId":"wrk_1","started":true,"floor":5,"known":{"whe_1":5,"whe_2":7},"shortened":false,"lostAll":false}"#;
+const SAVED: &str = r#"{"version":1,"workerId":"wrk_1","started":true,"floor":5,"known":[["whe_1",5],["whe_2",7]],"shortened":false,"lostAll":false}"#;
 
 #[test]
 fn it_is_saved_as_text_and_in_any_format_of_serde() {
@@ -30,12 +30,15 @@ fn garbage_is_no_cursor() {
         (r#""version":1,"#, ""),
         (r#""lostAll":false"#, r#""lostAll":0"#),
         // An id below the floor, or known without one, or before the start.
-        (r#""whe_2":7"#, r#""whe_2":4"#),
+        (r#""whe_2",7"#, r#""whe_2",4"#),
         (r#""floor":5"#, r#""floor":null"#),
         (r#""started":true"#, r#""started":false"#),
         // Times that are none: nothing could be later than them.
-        (r#""whe_2":7"#, r#""whe_2":9223372036854775807"#),
-        (r#""floor":5,"known":{"whe_1":5,"whe_2":7}"#, r#""floor":9223372036854775807,"known":{}"#),
+        (r#""whe_2",7"#, r#""whe_2",9223372036854775807"#),
+        (r#""floor":5,"known":[["whe_1",5],["whe_2",7]]"#, r#""floor":9223372036854775807,"known":[]"#),
+        // Ids that are not in order, or known twice.
+        ("whe_1", "whe_3"),
+        ("whe_1", "whe_2"),
         // What an error must not repeat.
         (SAVED, r#""whk_s3cret""#),
         (SAVED, "{\"a\\nb\u{1b}[31m\":1}"),
@@ -57,8 +60,8 @@ fn a_floor_may_be_too_early_for_a_date() {
 #[test]
 fn more_ids_than_a_cursor_can_know_are_no_cursor() {
     for (count, is_cursor) in [(LIMITS.known, true), (LIMITS.known + 1, false)] {
-        let known: Vec<_> = (0..count).map(|number| format!(r#""whe_{number}":7"#)).collect();
-        let text = SAVED.replace(r#""whe_1":5,"whe_2":7"#, &known.join(","));
+        let known: Vec<_> = (0..count).map(|number| format!(r#"["whe_{number:04}",7]"#)).collect();
+        let text = SAVED.replace(r#"["whe_1",5],["whe_2",7]"#, &known.join(","));
         assert_eq!(text.parse::<Cursor>().is_ok(), is_cursor, "{count}");
     }
 }
