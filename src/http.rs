@@ -334,3 +334,16 @@ impl Attempts<'_> {
 fn jitter() -> f64 {
     RandomState::new().hash_one(()) as f64 / u64::MAX as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{KIB, MIB, in_words};
+
+    #[test]
+    fn a_limit_is_in_the_larger_unit() {
+        for (limit, words) in [(KIB, "1 KiB"), (MIB - KIB, "1023 KiB"), (MIB, "1 MiB"), (10 * MIB, "10 MiB")]
+        {
+            assert_eq!(in_words(limit), words);
+        }
+    }
+}

@@ -314,6 +314,22 @@ fn the_total_timeout_bounds_all_calls_together() {
 }
 
 #[test]
+fn it_waits_and_regenerates_again_only_within_the_total_timeout() {
+    for (total_timeout, is_enough) in [(Duration::from_secs(3600), true), (Duration::from_millis(370), false)]
+    {
+        let handinger = Handinger::with([Serve, LoseRequest]);
+        let waits = Waits::default();
+        let client = builder(handinger.server.base_url())
+            .total_timeout(total_timeout)
+            .sleep_with(waits.recorder())
+            .build()
+            .unwrap();
+        assert_eq!(client.rotate_token("wrk_1").is_ok(), is_enough, "{total_timeout:?}");
+        assert_eq!(waits.take().len(), usize::from(is_enough), "{total_timeout:?}");
+    }
+}
+
+#[test]
 fn each_rotation_has_a_total_timeout_of_its_own() {
     let handinger = Handinger::with([]);
     let client = handinger.client().with_total_timeout(Duration::from_secs(2));
