@@ -65,6 +65,12 @@ fn the_error_has_the_status_message_and_body_whatever_the_body_is() {
 }
 
 #[test]
+fn a_location_makes_no_redirect_of_another_status() {
+    let error = error_of(response_with(404, &[("Location", "/elsewhere")], ""));
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(404)));
+}
+
+#[test]
 fn each_predicate_holds_for_its_statuses_only() {
     type Predicate = fn(&Error) -> bool;
     let predicates: [(Predicate, &[u16]); 8] = [

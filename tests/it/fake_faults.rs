@@ -146,10 +146,9 @@ fn unused_faults_are_reported() {
     fake.inject(Fault::status(500).on(Operation::UpdateWebhook).skip(1).times(3));
     fake.inject(Fault::hang_up().after_applying().delayed(A_MOMENT).when(|_| false).always());
     fake.inject(Fault::status(429).always());
-    fake.inject(Fault::truncate(3));
+    fake.inject(Fault::truncate(3).on(Operation::DeleteWebhook).skip(2));
     fake.inject(Fault::drip(A_MOMENT));
     fake.inject(Fault::meanwhile(|_| ()));
-    fake.inject(Fault::status(200).times(0));
     assert_eq!(statuses(&fake, 1), [429]);
     let _ = fake.client().with_max_retries(0).update_webhook("wrk_1", HOOK);
     let shown: Vec<_> = fake.unused_faults().iter().map(|fault| format!("{fault:?}")).collect();
@@ -158,7 +157,7 @@ fn unused_faults_are_reported() {
         [
             "Fault { status: 500, on: UpdateWebhook, times: 3 }",
             "Fault { hang_up: true, after_applying: true, delay: 250ms, when: …, always: true }",
-            "Fault { truncate: 3, times: 1 }",
+            "Fault { truncate: 3, on: DeleteWebhook, skip: 2, times: 1 }",
             "Fault { drip: 250ms, times: 1 }",
             "Fault { meanwhile: …, times: 1 }",
         ]
@@ -172,10 +171,23 @@ fn unused_faults_are_reported() {
 }
 
 #[test]
+fn a_fault_that_strikes_zero_times_is_none() {
+    let fake = with_worker();
+    fake.inject(Fault::status(500).times(0));
+    fake.assert_faults_used();
+    assert_eq!(statuses(&fake, 1), [200]);
+}
+
+#[test]
 fn a_status_comes_instead_of_what_was_requested() {
     let fake = with_worker();
     let client = fake.client().with_max_retries(0);
-    for (status, message) in [(503, "Service Unavailable"), (403, "Forbidden"), (599, "failed as asked")] {
+    for (status, message) in [
+        (503, "Service Unavailable"),
+        (403, "Forbidden"),
+        (599, "failed as asked"),
+        (300, "Multiple Choices"),
+    ] {
         fake.fail_next(1, status);
         let error = client.update_webhook("wrk_1", HOOK).unwrap_err();
         assert_eq!((error.status(), error.message()), (Some(status), Some(message)));

@@ -326,6 +326,18 @@ fn a_client_that_sends_too_much_gets_to_read_why() {
 
 #[cfg(target_os = "linux")] // elsewhere, systems may end such a connection in another way
 #[test]
+fn a_client_that_sends_without_end_is_not_listened_to_for_long() {
+    let fake = with_worker();
+    let mut client = Client::of(&fake);
+    client.send("malformed\r\n\r\n");
+    let mut sent = 0;
+    while sent < 64 * MIB && client.stream.write_all(&[0; MIB]).is_ok() {
+        sent += MIB;
+    }
+    assert!(sent < 64 * MIB);
+}
+
+#[test]
 fn a_connection_with_unread_input_is_reset() {
     let fake = with_worker();
     for fault in [Fault::hang_up(), Fault::hang_up().after_applying()] {
