@@ -92,3 +92,28 @@ fn printable(text: &str) -> Option<HeaderValue> {
     let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     is_printable.then(|| HeaderValue::from_str(text).ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_at_most_8_kib_and_all_have_64_kib() {
+        let check = |sizes: &[usize]| {
+            let mut headers = HeaderMap::new();
+            for (number, size) in sizes.iter().enumerate() {
+                let name = HeaderName::try_from(format!("x-{number}")).unwrap();
+                let value = "v".repeat(size - name.as_str().len());
+                headers.insert(name, value.parse().unwrap());
+            }
+            check_sizes(&headers)
+        };
+        assert_eq!(check(&[MAX_LINE]), Ok(()));
+        assert_eq!(check(&[MAX_LINE + 1]), Err("the header x-0 is over 8 KiB".into()));
+        assert_eq!(check(&[MAX_LINE; 8]), Ok(()));
+        assert_eq!(
+            check(&[&[MAX_LINE; 8][..], &[3]].concat()),
+            Err("the headers are over 64 KiB in all".into())
+        );
+    }
+}

@@ -1,5 +1,12 @@
 //! What can only be tested with a connector or roots that no client of a caller can have.
 
+use super::{Error, NotSent};
+
+#[test]
+fn a_mark_reads_as_the_error_below_it() {
+    assert_eq!(NotSent(Error::HostNotFound).to_string(), Error::HostNotFound.to_string());
+}
+
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod with_tls {
     use std::io::{Read, Write};
