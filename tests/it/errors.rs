@@ -264,6 +264,24 @@ fn failures() -> Vec<(Error, String)> {
 }
 
 #[test]
+fn a_kind_displays_as_what_happened() {
+    for (kind, display) in [
+        (ErrorKind::InvalidInput, "invalid input"),
+        (ErrorKind::Connect, "connection failed"),
+        (ErrorKind::Transport, "connection lost or malformed response"),
+        (ErrorKind::Timeout, "timeout"),
+        (ErrorKind::Redirect, "redirect"),
+        (ErrorKind::Status, "error status"),
+        (ErrorKind::TooLarge, "response too large"),
+        (ErrorKind::Decode, "unexpected response body"),
+        (ErrorKind::Incomplete, "executions may be missing"),
+    ] {
+        assert_eq!(kind.to_string(), display);
+    }
+    assert_eq!(format!("{:>8}", ErrorKind::Timeout), " timeout");
+}
+
+#[test]
 fn display_is_asserted_word_for_word_and_leaves_the_cause_to_source() {
     for (error, display) in failures() {
         assert_eq!(error.to_string(), display);
