@@ -73,7 +73,8 @@ fn a_location_makes_no_redirect_of_another_status() {
 #[test]
 fn each_predicate_holds_for_its_statuses_only() {
     type Predicate = fn(&Error) -> bool;
-    let predicates: [(Predicate, &[u16]); 8] = [
+    let predicates: [(Predicate, &[u16]); 9] = [
+        (Error::is_transient, &[408, 409, 429, 500, 503, 599]),
         (Error::is_bad_request, &[400]),
         (Error::is_unauthorized, &[401]),
         (Error::is_forbidden, &[403]),
@@ -83,7 +84,7 @@ fn each_predicate_holds_for_its_statuses_only() {
         (Error::is_rate_limited, &[429]),
         (Error::is_server_error, &[500, 503, 599]),
     ];
-    for status in STATUSES.into_iter().chain([402, 418, 499, 599]) {
+    for status in STATUSES.into_iter().chain([402, 408, 418, 499, 599]) {
         let error = error_of(response(status, ""));
         for (number, (predicate, statuses)) in predicates.iter().enumerate() {
             assert_eq!(predicate(&error), statuses.contains(&status), "{status}, predicate {number}");
@@ -261,6 +262,18 @@ fn failures() -> Vec<(Error, String)> {
             "build client: the base URL must begin with https://, or http:// for a loopback host".into(),
         ),
     ]
+}
+
+#[test]
+fn a_failure_that_a_retry_may_mend_is_transient() {
+    for (error, display) in failures() {
+        let is_transient = match error.kind() {
+            ErrorKind::Connect | ErrorKind::Transport | ErrorKind::Timeout => true,
+            ErrorKind::Status => error.status() != Some(404),
+            _ => false,
+        };
+        assert_eq!(error.is_transient(), is_transient, "{display}");
+    }
 }
 
 #[test]
