@@ -166,6 +166,19 @@ fn a_proxy_that_refuses_connections_is_a_connect_error() {
 }
 
 #[test]
+fn the_connect_timeout_bounds_the_tunnel_and_not_the_response_through_it() {
+    let target = Server::start(|_, connection| {
+        connection.request();
+        thread::sleep(Duration::from_millis(400));
+        connection.send(response(200, WEBHOOK));
+    });
+    let proxy = proxy_to(target.address());
+    let url = format!("http://{}", proxy.address());
+    let variables = [("ALL_PROXY", &*url), (CONNECT_TIMEOUT, "250")];
+    assert_eq!(outcome("http://handinger.test", &variables), "done");
+}
+
+#[test]
 fn an_endless_response_of_a_proxy_ends_in_time() {
     for drips in [true, false] {
         let proxy = Server::start(move |_, connection| {
