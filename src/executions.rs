@@ -166,7 +166,7 @@ impl PageIter {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn starting_at(self, page: u64) -> Self {
-        Self { page, previous: None, repeats: 0, state: State::Walking, ..self }
+        Self { page, previous: None, state: State::Walking, ..self }
     }
 
     /// Continues after an error, with the page that failed or past the repeated ones. Does nothing otherwise.

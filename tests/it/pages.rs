@@ -188,6 +188,16 @@ fn it_can_start_at_any_page() {
 }
 
 #[test]
+fn it_can_start_anew_at_the_page_before() {
+    let server = Server::responding([page("a", "2"), page("a", "2"), page("b", "2")]);
+    let mut iter = client(server.base_url()).execution_pages("wrk_1");
+    assert_eq!(ids(&iter.next().unwrap().unwrap()), "a");
+    let iter = iter.starting_at(1);
+    assert_eq!(iter.map(|list| ids(&list.unwrap())).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(asked(&server), [1, 1, 2]);
+}
+
+#[test]
 fn starting_at_page_zero_is_an_error_and_no_request() {
     let server = Server::responding([page("a", "1")]);
     let mut iter = client(server.base_url()).execution_pages("wrk_1").starting_at(0);
