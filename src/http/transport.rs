@@ -99,9 +99,9 @@ impl<In: Transport> Connector<In> for StrayCheck {
     }
 }
 
-/// A connection that is not open any more if something is left unread in its buffer, such as a second response to one
-/// request. ureq looks for that above TLS and in the socket: a record that was received together with the one before
-/// it, and not decrypted yet, would become the response to the next request.
+/// A connection below TLS that is not open any more if something is left unread in its buffer, such as a second response
+/// to one request. ureq looks for that above TLS and in the socket: a record that was received together with the one
+/// before it, and not decrypted yet, would become the response to the next request.
 #[derive(Debug)]
 pub(super) struct StrayChecked<T>(T);
 
@@ -120,9 +120,5 @@ impl<T: Transport> Transport for StrayChecked<T> {
 
     fn is_open(&mut self) -> bool {
         self.0.buffers().input().is_empty() && self.0.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.0.is_tls()
     }
 }
