@@ -46,7 +46,6 @@ use crate::error::Error;
 use crate::types::WebhookExecution;
 
 const VERSION: u32 = 1;
-const NANOS_PER_MILLI: i128 = 1_000_000;
 
 /// What bounds the memory and the requests of a round.
 #[derive(Clone, Copy, Debug)]
@@ -114,16 +113,14 @@ impl TryFrom<Fields> for Cursor {
         if version != VERSION {
             return Err("a cursor of a version that this one does not know");
         }
-        let is_time =
-            |at: i64| OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * NANOS_PER_MILLI).is_ok();
         let is_valid = if started {
-            known.iter().all(|(_, at)| is_time(*at) && floor.is_some_and(|floor| *at >= floor))
+            known.iter().all(|(_, at)| date(*at).is_some() && floor.is_some_and(|floor| *at >= floor))
                 && known.is_sorted_by(|(a, _), (b, _)| a < b)
         } else {
             known.is_empty() && floor.is_none()
         };
         // A floor may be too early for a date, if the overlap is that long. One that is too late would cover all.
-        let has_floor_of_past = floor.is_none_or(|floor| floor < 0 || is_time(floor));
+        let has_floor_of_past = floor.is_none_or(|floor| date(floor.max(0)).is_some());
         if is_valid && has_floor_of_past && known.len() <= LIMITS.known {
             Ok(Self(fields))
         } else {
@@ -150,8 +147,11 @@ impl FromStr for Cursor {
 
 /// A time in whole milliseconds, rounded down.
 pub(super) fn millis(time: OffsetDateTime) -> i64 {
-    let millis = time.unix_timestamp_nanos().div_euclid(NANOS_PER_MILLI);
-    i64::try_from(millis).unwrap_or(if millis < 0 { i64::MIN } else { i64::MAX })
+    time.unix_timestamp() * 1_000 + i64::from(time.millisecond())
+}
+
+fn date(millis: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).ok()
 }
 
 /// What is the same for all executions that are covered at a time.
@@ -198,8 +198,7 @@ impl Cursor {
 
     /// The time of the floor. `None` if there is none, or if it is too early for a date.
     pub(super) fn floor(&self) -> Option<OffsetDateTime> {
-        let nanos = i128::from(self.0.floor?) * NANOS_PER_MILLI;
-        OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()
+        self.0.floor.and_then(date)
     }
 
     pub(super) fn covers(&self, execution: &WebhookExecution) -> bool {

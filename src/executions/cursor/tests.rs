@@ -33,6 +33,8 @@ fn garbage_is_no_cursor() {
         (r#""whe_2",7"#, r#""whe_2",4"#),
         (r#""floor":5"#, r#""floor":null"#),
         (r#""started":true"#, r#""started":false"#),
+        (r#"true,"floor":5,"known":[["whe_1",5],["whe_2",7]]"#, r#"false,"floor":5,"known":[]"#),
+        (r#"true,"floor":5,"#, r#"false,"floor":null,"#),
         // Times that are none: nothing could be later than them.
         (r#""whe_2",7"#, r#""whe_2",9223372036854775807"#),
         (r#""floor":5,"known":[["whe_1",5],["whe_2",7]]"#, r#""floor":9223372036854775807,"known":[]"#),
@@ -48,6 +50,15 @@ fn garbage_is_no_cursor() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
         assert_eq!(error.to_string(), "read cursor: not a cursor that this version can read");
         assert!(serde_json::from_str::<Cursor>(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_time_is_rounded_down_to_a_millisecond() {
+    for (nanos, expected) in
+        [(0, 0), (1_999_999, 1), (2_000_000, 2), (-1, -1), (-1_000_000, -1), (-1_000_000_001, -1_001)]
+    {
+        assert_eq!(millis(OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap()), expected);
     }
 }
 
