@@ -306,7 +306,7 @@ fn it_can_start_at_another_page() {
 }
 
 #[test]
-fn starting_at_a_page_forgets_what_was_read_but_not_since() {
+fn starting_at_a_page_forgets_what_was_read_but_not_where_to_end() {
     let fake = FakeHandinger::start();
     deliver_every_second(&fake, 120);
     let since = OffsetDateTime::UNIX_EPOCH + Duration::seconds(10);
@@ -316,6 +316,9 @@ fn starting_at_a_page_forgets_what_was_read_but_not_since() {
     assert_eq!(again.progress(), fake.client().executions(WORKER).progress());
     assert_eq!(again.by_ref().count(), 60);
     assert_eq!(again.progress().executions, 60);
+
+    let last = fake.client().list_executions(WORKER, 2).unwrap().logs.swap_remove(9).id;
+    assert_eq!(fake.client().executions(WORKER).after(last).starting_at(2).count(), 9);
 }
 
 #[test]

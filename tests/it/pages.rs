@@ -188,13 +188,15 @@ fn it_can_start_at_any_page() {
 }
 
 #[test]
-fn it_can_start_anew_at_the_page_before() {
+fn it_can_start_anew_at_any_page() {
     let server = Server::responding([page("a", "2"), page("a", "2"), page("b", "2")]);
     let mut iter = client(server.base_url()).execution_pages("wrk_1");
     assert_eq!(ids(&iter.next().unwrap().unwrap()), "a");
-    let iter = iter.starting_at(1);
-    assert_eq!(iter.map(|list| ids(&list.unwrap())).collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(asked(&server), [1, 1, 2]);
+    for (first, expected) in [(1, &["a", "b"][..]), (2, &["b"])] {
+        iter = iter.starting_at(first);
+        assert_eq!(iter.by_ref().map(|list| ids(&list.unwrap())).collect::<Vec<_>>(), expected);
+    }
+    assert_eq!(asked(&server), [1, 1, 2, 2]);
 }
 
 #[test]
