@@ -155,7 +155,7 @@ fn date(millis: i64) -> Option<OffsetDateTime> {
 }
 
 /// What is the same for all executions that are covered at a time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Terms {
     pub(super) now: i64,
     pub(super) overlap: Duration,
@@ -265,7 +265,6 @@ impl Cursor {
 }
 
 /// The first round: covers what is there.
-#[derive(Debug)]
 pub(super) struct Start {
     cursor: Cursor,
     terms: Terms,
@@ -292,7 +291,6 @@ impl Start {
 }
 
 /// A later round: finds what is not covered.
-#[derive(Debug)]
 pub(super) struct Round<'a> {
     cursor: &'a Cursor,
     limit: usize,
@@ -301,7 +299,7 @@ pub(super) struct Round<'a> {
 }
 
 /// What a round has found.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Found {
     /// The newest is the first; those of one time are in the order in which they were read.
     executions: VecDeque<WebhookExecution>,

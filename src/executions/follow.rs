@@ -177,8 +177,8 @@ impl Follow {
     /// ```
     pub fn starting_from(self, cursor: impl Into<Option<Cursor>>) -> Self {
         let cursor = cursor.into().unwrap_or_else(|| Cursor::new(&self.worker_id));
-        let Self { client, worker_id, interval, overlap, limits, .. } = self;
-        Self { interval, overlap, limits, cursor, ..Self::new(client, &worker_id) }
+        let Self { client, worker_id, interval, overlap, .. } = self;
+        Self { interval, overlap, cursor, ..Self::new(client, &worker_id) }
     }
 
     /// Returns what has been yielded so far, to [go on from](Self::starting_from) in another run.

@@ -38,7 +38,6 @@
 //! it yields them when it meets them, which can be out of turn.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::mem;
 
@@ -77,7 +76,6 @@ impl Gap {
     }
 }
 
-#[derive(Debug)]
 pub(crate) struct Walk {
     /// The page to request next, unless the walk is over.
     pub(crate) page: u64,
@@ -224,12 +222,6 @@ impl Window {
             self.recent.clear();
         }
         self.recent.insert(hash)
-    }
-}
-
-impl fmt::Debug for Window {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ids", self.recent.len() + self.older.len())
     }
 }
 

@@ -333,8 +333,8 @@ fn a_client_that_sends_without_end_is_not_listened_to_for_long() {
     let fake = with_worker();
     let mut client = Client::of(&fake);
     client.send("malformed\r\n\r\n");
-    let mut sent = 0;
-    while sent < 64 * MIB && client.stream.write_all(&[0; MIB]).is_ok() {
+    let (mut sent, some) = (0, vec![0; MIB]);
+    while sent < 64 * MIB && client.stream.write_all(&some).is_ok() {
         sent += MIB;
     }
     assert!(sent < 64 * MIB);

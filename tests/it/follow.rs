@@ -110,6 +110,23 @@ fn what_is_written_late_is_yielded_within_the_overlap() {
 }
 
 #[test]
+fn where_it_starts_changes_neither_the_interval_nor_the_overlap() {
+    let fake = std::sync::Arc::new(fake_with(3));
+    let waits = Waits::default();
+    let (record, server) = (waits.recorder(), std::sync::Arc::clone(&fake));
+    let client = client(&fake, move |wait| {
+        record(wait);
+        deliver(&server, 1);
+    });
+    let mut follow = client.follow(WORKER).interval(SECOND).overlap(3600 * SECOND).starting_from(None);
+    follow.poll().unwrap();
+    let late = fake.deliver_with(WORKER, |execution| execution.created_at -= 700 * SECOND).unwrap();
+    assert_eq!(follow.poll().unwrap(), [late.execution]);
+    follow.next().unwrap().unwrap();
+    assert_eq!(waits.take(), [SECOND]);
+}
+
+#[test]
 fn another_run_goes_on_from_the_cursor_after_any_item() {
     let fake = fake_with(3);
     let mut follow = fake.client().follow(WORKER);
