@@ -186,6 +186,16 @@ mod tests {
     use crate::types::{Webhook, WebhookExecutionList};
 
     #[test]
+    fn a_signed_number_may_be_positive() {
+        use serde::de::value::{Error, I64Deserializer};
+
+        // serde_json calls such a number unsigned; not every format does.
+        for (number, whole) in [(12, 12), (-12, 0), (i64::MIN, 0)] {
+            assert_eq!(whole_number(I64Deserializer::<Error>::new(number)), Ok(whole));
+        }
+    }
+
+    #[test]
     fn a_decode_error_repeats_nothing_of_the_body() {
         for value in [
             r#""s3cret""#,

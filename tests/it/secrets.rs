@@ -160,6 +160,10 @@ fn debug_shows_no_secret() {
     assert_eq!(format!("{update:?}"), r#"UpdateWebhook { url: Some("https://hooks.example.com/…") }"#);
     assert!(format!("{execution:?}").contains(r#"id: "whe_1", created_at: 2026-01-01 0:00:00.0 +00:00:00"#));
     assert!(format!("{client:?}").contains(&server.base_url()));
+    let options =
+        "options: Options { timeout: 60s, connect_timeout: 5s, total_timeout: None, max_retries: 2 }";
+    assert!(format!("{client:?}").contains(options));
+    assert_eq!(format!("{builder:?}"), format!("HandingerClientBuilder {{ {options}, .. }}"));
 }
 
 #[test]

@@ -317,6 +317,8 @@ fn an_odd_execution_does_not_cost_the_page() {
         api.set_response(page_with(name, given));
         let page =
             client.list_executions(WORKER, 1).unwrap_or_else(|error| panic!("{name} {given:?}: {error}"));
+        let odd = &page.logs[1];
+        assert_eq!(odd.duration(), Duration::from_millis(odd.duration_ms), "{name} {given:?}");
         let page = serde_json::to_value(page).unwrap();
         assert_eq!(page["logs"][0]["taskTitle"], "taskTitle", "{name} {given:?}");
         assert_eq!(page["logs"][1].get(name).unwrap_or(&Value::Null), &expected, "{name} {given:?}");
@@ -489,6 +491,7 @@ fn a_known_status_is_never_other() {
     assert_eq!(RequestStatus::from("throttled"), "throttled");
     assert_ne!(RequestStatus::Error, "Error");
     assert_eq!(RequestStatus::Error, *"error");
+    assert_ne!(RequestStatus::Error, *"Error");
     assert_eq!(format!("[{:>9}]", RequestStatus::Success), "[  success]");
 }
 
