@@ -1,6 +1,7 @@
 //! `Follow`, over the fake. Its rule is tested against a model in `src/executions/follow/tests.rs`.
 
 use std::iter::FusedIterator;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use handinger::fake::FakeHandinger;
@@ -31,6 +32,17 @@ fn client(fake: &FakeHandinger, sleep: impl Fn(Duration) + Send + Sync + 'static
     HandingerClient::builder(fake.api_key()).base_url(fake.base_url()).sleep_with(sleep).build().unwrap()
 }
 
+/// A client, and its waits, during each of which this many are delivered.
+fn delivering_while_it_waits(fake: &Arc<FakeHandinger>, count: usize) -> (HandingerClient, Waits) {
+    let waits = Waits::default();
+    let (record, server) = (waits.recorder(), Arc::clone(fake));
+    let client = client(fake, move |wait| {
+        record(wait);
+        deliver(&server, count);
+    });
+    (client, waits)
+}
+
 #[test]
 fn poll_returns_what_is_new_since_the_call_before_oldest_first() {
     let fake = fake_with(3);
@@ -46,14 +58,8 @@ fn poll_returns_what_is_new_since_the_call_before_oldest_first() {
 
 #[test]
 fn next_yields_executions_as_they_come_and_waits_through_the_seam() {
-    let fake = std::sync::Arc::new(fake_with(3));
-    let waits = Waits::default();
-    let (record, server) = (waits.recorder(), std::sync::Arc::clone(&fake));
-    // Two come during each wait.
-    let client = client(&fake, move |wait| {
-        record(wait);
-        deliver(&server, 2);
-    });
+    let fake = Arc::new(fake_with(3));
+    let (client, waits) = delivering_while_it_waits(&fake, 2);
     let before = fake.request_count();
     let new: Vec<_> = client.follow(WORKER).take(5).map(|execution| execution.unwrap().id).collect();
     let history: Vec<_> = client.executions(WORKER).map(|execution| execution.unwrap().id).collect();
@@ -111,13 +117,8 @@ fn what_is_written_late_is_yielded_within_the_overlap() {
 
 #[test]
 fn where_it_starts_changes_neither_the_interval_nor_the_overlap() {
-    let fake = std::sync::Arc::new(fake_with(3));
-    let waits = Waits::default();
-    let (record, server) = (waits.recorder(), std::sync::Arc::clone(&fake));
-    let client = client(&fake, move |wait| {
-        record(wait);
-        deliver(&server, 1);
-    });
+    let fake = Arc::new(fake_with(3));
+    let (client, waits) = delivering_while_it_waits(&fake, 1);
     let mut follow = client.follow(WORKER).interval(SECOND).overlap(3600 * SECOND).starting_from(None);
     follow.poll().unwrap();
     let late = fake.deliver_with(WORKER, |execution| execution.created_at -= 700 * SECOND).unwrap();
