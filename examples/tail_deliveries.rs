@@ -156,7 +156,7 @@ fn demonstrate(worker_id: &str, interval: Duration) -> Result<(), Box<dyn Error>
 const TASKS: [(Option<u16>, u64, &str); 5] = [
     (Some(204), 212, "Weekly report"),
     (Some(204), 1_640, "Compare suppliers"),
-    (Some(503), 35, "Answer the mail"),
+    (Some(503), 35, "Triage the inbox"),
     (None, 2, "Translate the manual"),
     (Some(204), 187, "Sort the invoices"),
 ];

@@ -324,7 +324,7 @@ HANDINGER_API_KEY is not set: this is a demonstration with a fake.
 list executions of worker wrk_demo, page 1: connection lost
 2026-11-23T18:00:00Z  arrived   212 ms  returned 204        Weekly report
 2026-11-23T18:00:00Z  arrived    1.6 s  returned 204        Compare suppliers
-2026-11-23T18:00:00Z  failed     35 ms  returned 503        Answer the mail
+2026-11-23T18:00:00Z  failed     35 ms  returned 503        Triage the inbox
 2026-11-23T18:00:00Z  failed      2 ms  connection refused  Translate the manual
 2026-11-23T18:00:00Z  arrived   187 ms  returned 204        Sort the invoices
 ";
