@@ -97,7 +97,8 @@
 //!
 //! [`HandingerClient::from_env`] reads the key from `HANDINGER_API_KEY`, and honors `HANDINGER_BASE_URL` and
 //! `HANDINGER_CUSTOM_HEADERS` as the API's other clients do. [`HandingerClient::new`] takes the key as an argument, and
-//! [`HandingerClient::builder`] sets everything else; [`HandingerClientBuilder::from_env`] combines the two. A single call can have options of its own:
+//! [`HandingerClient::builder`] sets everything else; [`HandingerClientBuilder::from_env`] combines the two. A single call
+//! can have options of its own:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -187,8 +188,9 @@
 //! `rerun-if-changed` for a file that does not exist, so that the next build asks again. The package's
 //! `examples/build_script` does so.
 //!
-//! A cold build with default features takes 20 s on two cores, with `native-tls` and `gzip` as long, without TLS 12 s. Name
-//! `gzip` beside `native-tls`, since `default-features = false` turns it off as well.
+//! Without TLS, a cold build takes about half as long; the README has
+//! [what a build costs by features](https://crates.io/crates/handinger#features). Name `gzip` beside `native-tls`, since
+//! `default-features = false` turns it off as well.
 //!
 //! # In an async program
 //!
