@@ -1,14 +1,15 @@
-//! How a client is created: settings, and the environment. What is invalid is rejected before any I/O.
+//! The builder: settings, and the environment.
 
 use std::env::{self, VarError};
 use std::fmt;
 use std::time::Duration;
 
-use ureq::Agent;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 
 use crate::client::HandingerClient;
 use crate::error::Error;
-use crate::http::{Http, Options, Settings};
+use crate::http::{Http, Options, Setting, Settings};
 
 const API_KEY: &str = "HANDINGER_API_KEY";
 const BASE_URL: &str = "HANDINGER_BASE_URL";
@@ -17,13 +18,14 @@ const CUSTOM_HEADERS: &str = "HANDINGER_CUSTOM_HEADERS";
 const DEFAULT_BASE_URL: &str = "https://handinger.com";
 const DEFAULT_USER_AGENT: &str = concat!("handinger-rust/", env!("CARGO_PKG_VERSION"));
 
-/// Creates a client.
+/// Constructors.
 impl HandingerClient {
     /// Creates a client with this API key, and defaults for all else. White space around the key is trimmed.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the key is blank or not printable ASCII.
+    /// `InvalidInput` if the key is blank, in quotes, begins with `Bearer `, or is not printable ASCII, or if the
+    /// environment sets a proxy that cannot be used.
     ///
     /// ```
     /// let client = handinger::HandingerClient::new("key")?;
@@ -56,13 +58,12 @@ impl HandingerClient {
     pub fn builder(api_key: impl Into<String>) -> HandingerClientBuilder {
         HandingerClientBuilder {
             settings: Settings {
-                api_key: api_key.into(),
-                base_url: DEFAULT_BASE_URL.into(),
+                api_key: Setting::from(api_key.into()),
+                base_url: Setting::from(DEFAULT_BASE_URL.to_owned()),
                 allow_insecure_http: false,
-                user_agent: DEFAULT_USER_AGENT.into(),
+                user_agent: DEFAULT_USER_AGENT.to_owned(),
                 headers: Vec::new(),
-                agent: None,
-                reuse_connections: true,
+                configure: Box::new(|config| config),
                 sleep: Box::new(std::thread::sleep),
             },
             options: Options {
@@ -77,7 +78,7 @@ impl HandingerClient {
 
 /// A builder for a [`HandingerClient`].
 ///
-/// Each setting has a default. Nothing is checked before [`build`](Self::build).
+/// Each setting has a default. [`build`](Self::build) checks all of them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -90,6 +91,14 @@ impl HandingerClient {
 ///     .build()?;
 /// # Ok::<(), handinger::Error>(())
 /// ```
+///
+/// # Proxies
+///
+/// The client reads a proxy from the environment as curl does: for an `https:` base URL from `https_proxy`, else
+/// `all_proxy`; for an `http:` one from `http_proxy`, else `all_proxy`. A variable in lower case precedes the same in
+/// upper case, and one that is blank is not set. `no_proxy` lists exceptions: `*`, hosts with all their subdomains,
+/// `host:port`, addresses, and networks such as `10.0.0.0/8`. A SOCKS proxy needs the feature `socks-proxy`. A loopback
+/// host is never reached through a proxy.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct HandingerClientBuilder {
     settings: Settings,
@@ -117,16 +126,18 @@ impl HandingerClientBuilder {
         let Some(api_key) = variable(API_KEY)? else {
             return Err(invalid(format!("{API_KEY} is not set or blank")));
         };
-        let mut builder = HandingerClient::builder(api_key);
+        let mut builder = HandingerClient::builder("");
+        builder.settings.api_key = Setting { value: api_key, variable: Some(API_KEY) };
         if let Some(base_url) = variable(BASE_URL)? {
-            builder = builder.base_url(base_url);
+            builder.settings.base_url = Setting { value: base_url, variable: Some(BASE_URL) };
         }
         let headers = variable(CUSTOM_HEADERS)?.unwrap_or_default();
         for line in headers.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let Some((name, value)) = line.split_once(':') else {
                 return Err(invalid(format!("a line of {CUSTOM_HEADERS} is not of the form `Name: value`")));
             };
-            builder = builder.header(name.trim(), value.trim());
+            let value = Setting { value: value.trim().to_owned(), variable: Some(CUSTOM_HEADERS) };
+            builder.settings.headers.push((name.trim().to_owned(), value));
         }
         Ok(builder)
     }
@@ -135,30 +146,18 @@ impl HandingerClientBuilder {
     /// but no query, fragment, user or password.
     ///
     /// An `http:` URL is rejected unless its host is loopback (`localhost`, `127.0.0.0/8`, `::1`) or
-    /// [`allow_insecure_http`](Self::allow_insecure_http) is set. For a loopback host, the client ignores proxies set
-    /// in the environment.
+    /// [`allow_insecure_http`](Self::allow_insecure_http) is set.
     ///
     /// Default: `https://handinger.com`.
-    ///
-    /// ```
-    /// let client = handinger::HandingerClient::builder("key").base_url("https://gateway.example/handinger").build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn base_url(mut self, base_url: impl Into<String>) -> Self {
-        self.settings.base_url = base_url.into();
+        self.settings.base_url = Setting::from(base_url.into());
         self
     }
 
-    /// Sets whether the key may be sent unencrypted: over an `http:` base URL to a host that is not loopback, or
-    /// through an [`agent`](Self::agent)'s proxy to any `http:` base URL. All tokens then travel unencrypted, too.
+    /// Sets whether the key may be sent unencrypted, over an `http:` base URL to a host that is not loopback. All tokens
+    /// then travel unencrypted, too.
     ///
     /// Default: `false`.
-    ///
-    /// ```
-    /// let builder = handinger::HandingerClient::builder("key").base_url("http://gateway.internal");
-    /// let client = builder.allow_insecure_http(true).build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn allow_insecure_http(mut self, allow: bool) -> Self {
         self.settings.allow_insecure_http = allow;
         self
@@ -168,47 +167,28 @@ impl HandingerClientBuilder {
     /// however slowly its bytes come. Must be more than zero; more than a year counts as a year.
     ///
     /// Default: 60 s.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let client = handinger::HandingerClient::builder("key").timeout(Duration::from_secs(10)).build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
     /// Sets how long the name lookup of an attempt may take, and how long opening its connection: TCP, a proxy, and the
-    /// TLS handshake. Must be more than zero.
+    /// TLS handshake. Must be more than zero. The [`timeout`](Self::timeout) limits both together.
     ///
-    /// Together, the two may take twice as long. If cached addresses are out of date, the attempt repeats both once.
-    /// The [`timeout`](Self::timeout) bounds all of it.
+    /// A host with several addresses shares this time among them: if the first of two is dead, each new connection
+    /// costs two thirds of it. [`ureq_config`](Self::ureq_config) can restrict the client to IPv4 or IPv6. An HTTP
+    /// proxy that sends its response to CONNECT in pieces has this time for each of them.
     ///
     /// Default: 5 s.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let client = handinger::HandingerClient::builder("key").connect_timeout(Duration::from_secs(2)).build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
         self
     }
 
     /// Sets how long a call may take with all its attempts and the waits between them. Must be more than zero; `None`
-    /// sets no bound.
-    ///
-    /// Of an iterator, it bounds each request with its retries, not the walk.
+    /// sets no limit. For an iterator, this limits each request.
     ///
     /// Default: `None`. A call can then take 1 + `max_retries` times the `timeout`, and up to 60 s before each retry.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let client = handinger::HandingerClient::builder("key").total_timeout(Duration::from_secs(30)).build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.total_timeout = timeout.into();
         self
@@ -218,90 +198,73 @@ impl HandingerClientBuilder {
     /// [`Error`](crate::Error#what-has-been-retried-already).
     ///
     /// Default: 2, so three attempts in all.
-    ///
-    /// ```
-    /// let client = handinger::HandingerClient::builder("key").max_retries(5).build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn max_retries(mut self, max_retries: u32) -> Self {
         self.options.max_retries = max_retries;
         self
     }
 
-    /// Adds a header to every request: printable ASCII, at most 8 KiB, and 64 KiB for all headers together. Of several
-    /// values for one name, the last counts.
+    /// Adds a header to every request: printable ASCII. If a name is set twice, the last value wins.
     ///
     /// Headers that the client sets itself, such as `Authorization`, are rejected. The value is a secret, like the key:
     /// `Debug` does not print it, and [errors redact it](crate::Error#secrets).
-    ///
-    /// Default: none.
-    ///
-    /// ```
-    /// let client = handinger::HandingerClient::builder("key").header("X-Team", "ops").build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.settings.headers.push((name.into(), value.into()));
+        self.settings.headers.push((name.into(), Setting::from(value.into())));
         self
     }
 
     /// Sets the `User-Agent` of every request: printable ASCII.
     ///
     /// Default: `handinger-rust/` and the version of this crate.
-    ///
-    /// ```
-    /// let client = handinger::HandingerClient::builder("key").user_agent("my-tool/1.0").build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.settings.user_agent = user_agent.into();
         self
     }
 
-    /// Sets whether reads may reuse a connection. With `false`, every request opens a connection of its own and carries
-    /// `Connection: close`. No call can then return a [stray response](HandingerClient#connections) to an earlier
-    /// request.
+    /// Sets a function that changes the configuration of ureq's agent: a proxy, root certificates, a client certificate,
+    /// the address family, or the pool of connections. A second call replaces the first function.
     ///
-    /// Default: `true`. Calls that change something open a new connection in any case.
+    /// The configuration holds the TLS library and roots that the [cargo features](crate#cargo-features) select, and the
+    /// [environment's proxy](Self#proxies); `.proxy(None)` removes the latter. Timeouts, redirects, statuses and limits
+    /// of headers have no effect, because the client sets them for each request.
     ///
     /// ```
-    /// let client = handinger::HandingerClient::builder("key").reuse_connections(false).build()?;
+    /// use handinger::HandingerClient;
+    /// use handinger::ureq::config::IpFamily;
+    ///
+    /// let client = HandingerClient::builder("key")
+    ///     .ureq_config(|config| config.proxy(None).ip_family(IpFamily::Ipv4Only))
+    ///     .build()?;
     /// # Ok::<(), handinger::Error>(())
     /// ```
-    pub fn reuse_connections(mut self, reuse: bool) -> Self {
-        self.settings.reuse_connections = reuse;
-        self
-    }
-
-    /// Sets an agent of your own: for a proxy, private root certificates, a client certificate, or another transport.
     ///
-    /// The client uses its connections, transport, resolver, middleware, proxy and TLS settings. It overrides the
-    /// agent's settings for statuses, redirects, timeouts and bounds on headers in each request. Some promises are
-    /// weaker than with the client's own agent:
+    /// For a private authority and a client certificate:
     ///
-    /// - ureq looks the host up for each request, on a new thread. The number of these threads is not bounded, and ureq
-    ///   panics if the system has none left.
-    /// - The `connect_timeout` starts anew with each piece of a proxy's response to `CONNECT`, so a slow proxy can
-    ///   outlast the `timeout`.
-    /// - ureq does not distinguish an I/O error while connecting from a later one, so the change counts as "may have
-    ///   been applied".
-    /// - If a server sends two responses to one request over TLS, ureq may take the second for the response to the next
-    ///   request.
-    /// - If any crate in the build enables ureq's feature `cookies`, the agent keeps and sends cookies.
+    #[cfg_attr(feature = "rustls", doc = "```")]
+    #[cfg_attr(not(feature = "rustls"), doc = "```ignore")]
+    /// use handinger::HandingerClient;
+    /// use handinger::ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
     ///
-    /// Default: an agent with ureq's defaults: proxies from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`,
-    /// `NO_PROXY`), and the root certificates that the [cargo features](crate#cargo-features) select.
-    ///
+    /// # fn read(name: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    /// #     let key = rcgen::KeyPair::generate()?;
+    /// #     let certificate = rcgen::CertificateParams::new(vec!["localhost".into()])?.self_signed(&key)?;
+    /// #     Ok(if name == "key.pem" { key.serialize_pem() } else { certificate.pem() }.into_bytes())
+    /// # }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let authority = Certificate::from_pem(&read("ca.pem")?)?;
+    /// let certificate = Certificate::from_pem(&read("client.pem")?)?;
+    /// let key = PrivateKey::from_pem(&read("key.pem")?)?;
+    /// let tls = TlsConfig::builder()
+    ///     .root_certs(RootCerts::new_with_certs(&[authority]))
+    ///     .client_cert(Some(ClientCert::new_with_certs(&[certificate], key)))
+    ///     .build();
+    /// let client = HandingerClient::builder("key").ureq_config(|config| config.tls_config(tls)).build()?;
+    /// # Ok(()) }
     /// ```
-    /// use handinger::ureq;
-    ///
-    /// let proxy = ureq::Proxy::new("http://proxy.example:3128").expect("a valid URL");
-    /// let agent = ureq::Agent::config_builder().proxy(Some(proxy)).build().new_agent();
-    /// let client = handinger::HandingerClient::builder("key").agent(agent).build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
-    pub fn agent(mut self, agent: Agent) -> Self {
-        self.settings.agent = Some(agent);
+    pub fn ureq_config(
+        mut self,
+        configure: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.configure = Box::new(configure);
         self
     }
 
@@ -331,15 +294,14 @@ impl HandingerClientBuilder {
     ///
     /// `InvalidInput` for
     ///
-    /// - a key that is blank, or a key, user agent or header that is not printable ASCII (the error never repeats the
-    ///   key),
-    /// - a header that is malformed, reserved or over 8 KiB, or headers of over 64 KiB in all,
-    /// - a base URL that is not http(s), is not ASCII, is over 8 KiB, has an invalid host or port, or carries a query,
-    ///   fragment, user or password,
+    /// - a key that is blank, in quotes, or begins with `Bearer ` (the error never repeats the key),
+    /// - a key, user agent or header that is not printable ASCII, and a header that the client sets itself,
+    /// - a base URL that is not http(s), is not ASCII, has an invalid host or port, or carries a query, fragment, user or
+    ///   password,
     /// - a key that would travel unencrypted, unless [`allow_insecure_http`](Self::allow_insecure_http) is set,
     /// - a timeout of zero,
-    /// - an `https:` URL, a proxy or an agent that needs a cargo feature which is off,
-    /// - an agent whose buffers cannot hold the largest headers: 64 KiB of a response, 16 KiB of a request.
+    /// - a [proxy](Self#proxies) in the environment that cannot be used,
+    /// - an `https:` URL, a proxy or a TLS library that needs a cargo feature which is off.
     ///
     /// ```
     /// let error = handinger::HandingerClient::builder("key").base_url("ftp://example.com").build().unwrap_err();
@@ -358,11 +320,11 @@ impl fmt::Debug for HandingerClientBuilder {
     }
 }
 
-fn invalid(problem: impl Into<String>) -> Error {
+fn invalid(problem: impl AsRef<str>) -> Error {
     Error::invalid_input("build client", problem)
 }
 
-/// A variable of the environment; a blank one counts as not set.
+/// Returns a variable of the environment. A blank one is not set.
 fn variable(name: &str) -> Result<Option<String>, Error> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.trim().is_empty())),

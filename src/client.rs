@@ -1,22 +1,17 @@
-//! The client: the five endpoints, and the options of one call.
+//! The client: the five endpoints, `rotate_token`, and the options of one call.
 
-use std::borrow::Cow;
-use std::fmt::{self, Display};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use percent_encoding::{PercentEncode, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::http::{Http, MAX_LINE, MAX_WORKER_ID, Method, Options, Request, in_words};
-use crate::lenient::{DecodeError, from_json};
+use crate::http::{Http, Method, Options, Request};
+use crate::lenient::from_json;
 use crate::redact::{COMPONENT, secret_parts};
 use crate::types::{UpdateWebhook, Webhook, WebhookExecutionList};
-
-const WEBHOOK: &str = "/api/workers/{workerId}/webhook";
-const REGENERATE_TOKEN: &str = "/api/workers/{workerId}/webhook/regenerate-token";
-const EXECUTIONS: &str = "/api/workers/{workerId}/webhook/executions";
 
 /// A client of the worker-webhook API.
 ///
@@ -37,28 +32,18 @@ const EXECUTIONS: &str = "/api/workers/{workerId}/webhook/executions";
 ///
 /// # Connections
 ///
-/// The client keeps a connection for the next read ([`retrieve_webhook`](Self::retrieve_webhook),
-/// [`list_executions`](Self::list_executions) and the iterators) for 15 s, or as long as an
-/// [`agent`](crate::HandingerClientBuilder::agent) of your own says. Calls that change something open a new one.
-///
-/// HTTP/1.1 matches responses to requests only by their order on the connection (RFC 9112 §9.3). If a server or proxy
-/// sends a second, stray response to one request, the next read on that connection may return it. The client closes a
-/// connection on which a stray response has arrived, but cannot see one that is still on its way.
-/// [`reuse_connections(false)`](crate::HandingerClientBuilder::reuse_connections) rules this out.
-///
-/// A response without a length ends where the server closes the connection (RFC 9112 §6.3). If it is truncated, its
-/// JSON does not decode: the error is [`Decode`](crate::ErrorKind::Decode), and is not retried.
-///
-/// After a `fork`, use the client in only one of the two processes: they share its connections, and each could receive
-/// the other's responses.
+/// Retrieve, update, delete and list reuse a connection for 15 s; a regenerate and each retry open a new one. HTTP/1.1
+/// matches responses to requests only by their order (RFC 9112 §9.3), so that a stray second response of a server or
+/// proxy may be taken for the next one; `.ureq_config(|config| config.max_idle_connections(0))` rules this out. After a
+/// `fork`, use the client in only one of the two processes, because they share its connections.
 #[derive(Clone)]
 pub struct HandingerClient {
     http: Arc<Http>,
     options: Options,
 }
 
-/// The five calls, and `rotate_token`. Each takes the id of a worker, and percent-encodes it; an id that is empty, `.`,
-/// `..` or over 1 KiB is `InvalidInput`. Only a worker's creator may make the calls; others get 403. [`Error`]
+/// The five calls, and `rotate_token`. Each takes the id of a worker, and percent-encodes it; an id that is empty, `.` or
+/// `..` is `InvalidInput`. Only a worker's creator may make the calls; others get 403. [`Error`]
 /// documents how they fail, what has been retried, and what to do.
 impl HandingerClient {
     /// Returns the webhook of a worker; both fields are `None` if it has none.
@@ -76,11 +61,7 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn retrieve_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
-        self.retrieve_webhook_by(self.options.deadline(), worker_id)
-    }
-
-    fn retrieve_webhook_by(&self, deadline: Option<Instant>, worker_id: &str) -> Result<Webhook, Error> {
-        self.call_by(deadline, &Call::new("retrieve webhook", Method::GET, WEBHOOK, worker_id), |_| true)
+        self.retrieve_by(self.options.deadline(), worker_id)
     }
 
     /// Sets, replaces or removes the webhook's URL, and returns the webhook.
@@ -90,7 +71,7 @@ impl HandingerClient {
     ///
     /// # Errors
     ///
-    /// See [`Error`](Error#what-to-do). A URL that is blank or over 8 KiB is `InvalidInput`. Any transient failure is
+    /// See [`Error`](Error#what-to-do). A blank URL is `InvalidInput`. Any transient failure is
     /// retried. [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been
     /// applied.
     ///
@@ -116,16 +97,16 @@ impl HandingerClient {
     }
 
     fn update(&self, worker_id: &str, update: &UpdateWebhook) -> Result<Webhook, Error> {
-        let call = Call::new("update webhook", Method::PUT, WEBHOOK, worker_id);
-        let invalid = |problem: String| Err(Error::invalid_input(call.action, problem));
-        match update.url.as_deref() {
-            // A service might take it for "no URL", and remove the webhook and its token.
-            Some(url) if url.trim().is_empty() => {
-                invalid("the URL must not be blank; UpdateWebhook::clear() removes it".into())
-            }
-            Some(url) if url.len() > MAX_LINE => invalid(format!("the URL is over {}", in_words(MAX_LINE))),
-            _ => self.call(&Call { update: Some(update), ..call }),
+        const ACTION: &str = "update webhook";
+        // A service might take a blank URL for "no URL", and remove the webhook and its token.
+        if update.url.as_deref().is_some_and(|url| url.trim().is_empty()) {
+            let problem = "the URL must not be blank; UpdateWebhook::clear() removes it";
+            return Err(Error::invalid_input(ACTION, problem));
         }
+        let request = self.request(ACTION, Method::PUT, worker_id, "")?;
+        let body = serde_json::to_vec(update).expect("a struct with a string is JSON");
+        let secrets = update.url.as_deref().map(secret_parts).unwrap_or_default();
+        self.send(&Request { body: Some(body), secrets, ..request })
     }
 
     /// Removes the webhook, and returns it with both fields `None`. Handinger then delivers nothing. Does nothing if
@@ -146,7 +127,7 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn delete_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
-        self.call(&Call::new("delete webhook", Method::DELETE, WEBHOOK, worker_id))
+        self.send(&self.request("delete webhook", Method::DELETE, worker_id, "")?)
     }
 
     /// Replaces the webhook's token, and returns the webhook. The old token is invalid at once; the URL stays.
@@ -171,23 +152,21 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn regenerate_token(&self, worker_id: &str) -> Result<Webhook, Error> {
-        self.call(&Call::new("regenerate token", Method::POST, REGENERATE_TOKEN, worker_id))
+        self.send(&self.regenerate_request(worker_id)?)
     }
 
     /// Replaces the webhook's token, even if a response is lost, and returns the webhook with the new token.
     ///
-    /// It retrieves the token, then regenerates it. If the response is lost or carries no new token, it retrieves the
-    /// token again. If that is still the old one, it waits as before a retry and regenerates again, at most
-    /// `max_retries` times. If somebody else replaces the token at the same time, it may return theirs. The
-    /// `total_timeout` bounds all of it. If there is no webhook, it requests a token all the same, and returns what the
-    /// API responds.
+    /// It retrieves the token, then regenerates it once. If the response is lost or carries no new token, it retrieves
+    /// the token again, and returns it if it has changed. If somebody else replaces the token at the same time, it may
+    /// return theirs. The `total_timeout` limits all of it.
     ///
     /// # Errors
     ///
     /// See [`Error`](Error#what-to-do). If [`may_have_been_applied`](Error::may_have_been_applied) is false, the old
-    /// token is still in force. If it is true, a request whose outcome is unknown may be applied late, even if the error
-    /// says that the old token was still in force afterwards; [`retrieve_webhook`](Self::retrieve_webhook) returns the
-    /// token in force. It also fails, instead of regenerating again, if a response of unknown outcome asks to wait.
+    /// token is still in force. If it is true, the message says what the second retrieve found. A request whose outcome
+    /// is unknown may still be applied late, even if the old token was in force afterwards;
+    /// [`retrieve_webhook`](Self::retrieve_webhook) returns the token in force.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault, Operation};
@@ -204,32 +183,20 @@ impl HandingerClient {
     /// ```
     pub fn rotate_token(&self, worker_id: &str) -> Result<Webhook, Error> {
         let deadline = self.options.deadline(); // one for all the calls
-        let retrieve = || self.retrieve_webhook_by(deadline, worker_id);
-        let old = retrieve()?.token;
+        let old = self.retrieve_by(deadline, worker_id)?.token;
         let is_new = |webhook: &Webhook| webhook.token.is_some() && webhook.token != old;
-        let regenerate = Call::new("regenerate token", Method::POST, REGENERATE_TOKEN, worker_id);
-        // Whether an earlier regenerate may still be applied.
-        let mut is_open = false;
-        let mut failures = 0;
-        loop {
-            let error = match self.call_by(deadline, &regenerate, is_new) {
-                Err(error) if is_open || error.may_have_been_applied() => error,
-                result => return result,
-            };
-            is_open = true;
-            failures += 1;
-            let may_retry = error.may_have_been_applied()
-                && error.retry_after().is_none()
-                && failures <= self.options.max_retries;
-            match retrieve() {
-                Ok(webhook) if is_new(&webhook) => return Ok(webhook),
-                Ok(Webhook { token: None, .. }) if old.is_some() => {
-                    return Err(error.unsettled("the webhook was removed meanwhile"));
-                }
-                Ok(_) if may_retry && self.http.back_off(failures, deadline) => {}
-                Ok(_) => return Err(error.unsettled("the old token was still in force afterwards")),
-                Err(_) => return Err(error.unsettled("the token in force could not be retrieved")),
-            }
+        let regenerate = Request { deadline, ..self.regenerate_request(worker_id)? };
+        let error = match self.send(&regenerate) {
+            Ok(webhook) if is_new(&webhook) => return Ok(webhook),
+            Ok(_) => Error::unusable(&regenerate.action, "the response carries no new token"),
+            Err(error) if error.may_have_been_applied() => error,
+            Err(error) => return Err(error),
+        };
+        match self.retrieve_by(deadline, worker_id) {
+            Ok(webhook) if is_new(&webhook) => Ok(webhook),
+            Ok(Webhook { token: None, .. }) => Err(error.noting("the webhook had no token afterwards")),
+            Ok(_) => Err(error.noting("the old token was still in force afterwards")),
+            Err(_) => Err(error.noting("the token in force could not be retrieved")),
         }
     }
 
@@ -257,35 +224,52 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn list_executions(&self, worker_id: &str, page: u64) -> Result<WebhookExecutionList, Error> {
-        let call = Call::new("list executions", Method::GET, EXECUTIONS, worker_id);
+        const ACTION: &str = "list executions";
         if page == 0 {
-            return Err(Error::invalid_input(call.action, "pages are counted from 1"));
+            return Err(Error::invalid_input(ACTION, "pages are counted from 1"));
         }
-        self.call(&Call { page: Some(page), ..call })
+        let request = self.request(ACTION, Method::GET, worker_id, &format!("/executions?page={page}"))?;
+        let action = format!("{}, page {page}", request.action);
+        self.send(&Request { action, ..request })
     }
 
-    fn call<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
-        self.call_by(self.options.deadline(), call, |_| true)
+    fn retrieve_by(&self, deadline: Option<Instant>, worker_id: &str) -> Result<Webhook, Error> {
+        let request = self.request("retrieve webhook", Method::GET, worker_id, "")?;
+        self.send(&Request { deadline, ..request })
     }
 
-    /// A response that is not as expected is as useless as one that does not decode.
-    fn call_by<T: DeserializeOwned>(
+    fn regenerate_request(&self, worker_id: &str) -> Result<Request<'static>, Error> {
+        let request = self.request("regenerate token", Method::POST, worker_id, "/regenerate-token")?;
+        Ok(Request { body: Some(Vec::new()), ..request })
+    }
+
+    fn request(
         &self,
-        deadline: Option<Instant>,
-        call: &Call<'_>,
-        is_expected: impl Fn(&T) -> bool,
-    ) -> Result<T, Error> {
-        self.options.check().map_err(|problem| Error::invalid_input(call.action, problem))?;
-        let request = call.request()?;
-        let response = self.http.send(&self.options, deadline, &request)?;
-        let decoded = from_json(response.body()).and_then(|value| {
-            if is_expected(&value) {
-                Ok(value)
-            } else {
-                Err(DecodeError::new("not the change that was asked for"))
-            }
-        });
-        decoded.map_err(|error| response.unusable(&request, error))
+        action: &'static str,
+        method: Method,
+        worker_id: &str,
+        below: &str,
+    ) -> Result<Request<'static>, Error> {
+        // A path of `.` or `..` segments would lead elsewhere.
+        if matches!(worker_id, "" | "." | "..") {
+            return Err(Error::invalid_input(action, format!("the worker id must not be `{worker_id}`")));
+        }
+        let worker_id = utf8_percent_encode(worker_id, COMPONENT);
+        let uri = self.http.url(&format!("/api/workers/{worker_id}/webhook{below}"));
+        Ok(Request {
+            action: format!("{action} of worker {worker_id}"),
+            method,
+            uri: uri.map_err(|problem| Error::invalid_input(action, problem))?,
+            body: None,
+            secrets: Vec::new(),
+            options: self.options,
+            deadline: self.options.deadline(),
+        })
+    }
+
+    fn send<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, Error> {
+        let (response, attempts) = self.http.send(request)?;
+        from_json(response.body()).map_err(|error| self.http.unusable(request, response, attempts, error))
     }
 }
 
@@ -307,19 +291,6 @@ impl HandingerClient {
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         self.with_options(Options { timeout, ..self.options })
-    }
-
-    /// Returns a client with another [`connect_timeout`](crate::HandingerClientBuilder::connect_timeout): how long an
-    /// attempt may take to connect. With zero, calls fail as `InvalidInput`.
-    ///
-    /// ```
-    /// # let client = handinger::HandingerClient::new("key")?;
-    /// let hurried = client.with_connect_timeout(std::time::Duration::from_secs(1));
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_connect_timeout(&self, connect_timeout: Duration) -> Self {
-        self.with_options(Options { connect_timeout, ..self.options })
     }
 
     /// Returns a client with another [`total_timeout`](crate::HandingerClientBuilder::total_timeout): how long a call
@@ -370,72 +341,5 @@ impl fmt::Debug for HandingerClient {
             .field("base_url", &format_args!("{}", self.http.base_url()))
             .field("options", &self.options)
             .finish_non_exhaustive()
-    }
-}
-
-/// One call of the API.
-struct Call<'a> {
-    /// In the imperative: `retrieve webhook`.
-    action: &'static str,
-    method: Method,
-    /// The path, with `{workerId}` in the place of the id.
-    path: &'static str,
-    worker_id: &'a str,
-    page: Option<u64>,
-    update: Option<&'a UpdateWebhook>,
-}
-
-impl<'a> Call<'a> {
-    fn new(action: &'static str, method: Method, path: &'static str, worker_id: &'a str) -> Self {
-        Self { action, method, path, worker_id, page: None, update: None }
-    }
-
-    fn segment(&self) -> PercentEncode<'_> {
-        utf8_percent_encode(self.worker_id, COMPONENT)
-    }
-
-    fn request(&self) -> Result<Request<'_>, Error> {
-        let invalid = |problem: String| Error::invalid_input(self.action, problem);
-        check_worker_id(self.worker_id).map_err(invalid)?;
-        let mut path = self.path.replace("{workerId}", &Cow::from(self.segment()));
-        if let Some(page) = self.page {
-            path.push_str("?page=");
-            path.push_str(&page.to_string());
-        }
-        Ok(Request {
-            action: self,
-            method: self.method.clone(),
-            path,
-            logged_path: self.path,
-            id: self.worker_id,
-            body: self.body(),
-            secrets: self.update.and_then(|update| update.url.as_deref()).map_or(Vec::new(), secret_parts),
-        })
-    }
-
-    /// `None` for a request that has no body, not even an empty one.
-    fn body(&self) -> Option<Vec<u8>> {
-        match self.update {
-            Some(update) => Some(serde_json::to_vec(update).expect("a struct with a string is JSON")),
-            None if self.method == Method::POST => Some(Vec::new()),
-            None => None,
-        }
-    }
-}
-
-impl Display for Call<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of worker {}", self.action, self.segment())?;
-        self.page.map_or(Ok(()), |page| write!(f, ", page {page}"))
-    }
-}
-
-fn check_worker_id(id: &str) -> Result<(), String> {
-    match id {
-        "" => Err("the worker id must not be empty".into()),
-        // A path of `.` or `..` segments would lead elsewhere.
-        "." | ".." => Err(format!("the worker id must not be `{id}`")),
-        id if id.len() > MAX_WORKER_ID => Err(format!("the worker id is over {}", in_words(MAX_WORKER_ID))),
-        _ => Ok(()),
     }
 }

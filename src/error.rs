@@ -5,16 +5,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{HeaderMap, StatusCode};
+use ureq::http::{Response, StatusCode};
 
 /// How much of a text by somebody else `Display` repeats, in characters.
 const MAX_SHOWN_TEXT: usize = 200;
 
 /// Reports why a call failed, and whether a retry may help.
 ///
-/// `Display` is one short line: what was being done, what happened, the API's message, how many attempts were made, and
-/// whether a change may have been applied. The cause, such as an I/O error, is in [`source()`](StdError::source). A
-/// clone is cheap.
+/// `{error}` prints one line: the call, what failed and where, the API's message, the number of attempts, and whether
+/// a change may have been applied. `{error:#}` appends the causes, as in
+///
+/// ```text
+/// retrieve webhook of worker wrk_1: could not look up handinger.com (3 attempts): failed to lookup address information
+/// ```
+///
+/// A clone is cheap.
 ///
 /// ```
 /// use handinger::{ErrorKind, HandingerClient};
@@ -22,7 +27,6 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// let error = HandingerClient::new("key").unwrap().retrieve_webhook("..").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
 /// assert_eq!(error.to_string(), "retrieve webhook: the worker id must not be `..`");
-/// assert_eq!(error.attempts(), 0);
 /// ```
 ///
 /// # What to do
@@ -36,14 +40,12 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// | [`is_bad_request`](Self::is_bad_request) (400), [`is_unprocessable`](Self::is_unprocessable) (422) | the API rejects what was sent, such as a URL that is not `https` | correct what [`message`](Self::message) names |
 /// | [`is_conflict`](Self::is_conflict) (409), 408 | the request conflicted with another one, or the server timed out; retried already | retry later |
 /// | [`is_rate_limited`](Self::is_rate_limited) (429) | too many requests; retried already | retry after [`retry_after`](Self::retry_after) |
-/// | [`is_server_error`](Self::is_server_error) (5xx) | the service failed; retried already, where that is safe | retry later; see below after a change |
-/// | [`Connect`](ErrorKind::Connect), [`Timeout`](ErrorKind::Timeout), [`Transport`](ErrorKind::Transport) | the network failed; retried already, where that is safe | retry later; see below after a change |
-/// | [`Redirect`](ErrorKind::Redirect) (3xx) | the server redirects, which the client does not follow | if you trust the URL that it names, set it as [`base_url`](crate::HandingerClientBuilder::base_url) |
+/// | [`is_server_error`](Self::is_server_error) (5xx) | the service or a gateway failed; retried already, unless it was a regenerate | retry later; see below after a change |
+/// | [`Connect`](ErrorKind::Connect) | no connection; retried already, unless a certificate or a proxy stands in the way | read `{error:#}`; retry later if [`is_transient`](Self::is_transient) |
+/// | [`Timeout`](ErrorKind::Timeout), [`Transport`](ErrorKind::Transport) | the network failed; retried already, where that is safe | retry later; see below after a change |
+/// | [`Redirect`](ErrorKind::Redirect) (3xx) | the server redirects, which the client does not follow | if you trust the origin that it names, set it as [`base_url`](crate::HandingerClientBuilder::base_url) |
 /// | [`Decode`](ErrorKind::Decode), [`TooLarge`](ErrorKind::TooLarge) | something other than the API responded, or the API has changed | look at [`body`](Self::body) |
-/// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | of `executions` or `execution_pages`: start again, or `resume`; of `follow`: go on |
-/// | any other status | the API does not document it; a status from 600 up is retried like a 5xx | look at [`message`](Self::message) |
-///
-/// [`is_transient`](Self::is_transient) is true where the last column begins with "retry".
+/// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | `executions`: start again; `follow`: go on |
 ///
 /// If an update or delete [`may_have_been_applied`](Self::may_have_been_applied), call it again: the outcome is the
 /// same. To replace a token for certain, use [`rotate_token`](crate::HandingerClient::rotate_token).
@@ -54,62 +56,67 @@ const MAX_SHOWN_TEXT: usize = 200;
 ///
 /// | what happened | retrieve, list, update, delete | regenerate | a change may have been applied |
 /// |---|---|---|---|
-/// | never sent: name lookup, connecting, TLS handshake | retry | retry | no |
+/// | certificate rejected; the proxy returned 403 or 407, or rejected a SOCKS password | error | error | no |
+/// | otherwise never sent: name lookup, connection, TLS handshake | retry | retry | no |
 /// | 408, 409, 429 | retry | retry | no |
-/// | 503 with a valid `Retry-After` or `retry-after-ms` | retry | retry | no |
-/// | any other 5xx, or a status from 600 up | retry | error | yes |
+/// | 5xx, or a status from 600 up | retry | error | yes |
 /// | sent, then a timeout, a lost connection, or a truncated or malformed response | retry | error | yes |
-/// | a complete 2xx response that does not decode, or exceeds a limit; 101 | error | error | yes |
-/// | 3xx, any other 4xx | error | error | no |
+/// | a complete 2xx response that does not decode, or exceeds a limit; 101; 303 | error | error | yes |
+/// | any other 3xx or 4xx | error | error | no |
 ///
 /// The response header `x-should-retry: false` stops retries for any status. `true` retries any status; a regenerate
 /// only on 4xx.
 ///
-/// The client makes up to [`max_retries`](crate::HandingerClientBuilder::max_retries) retries. Before each, it waits as
-/// long as `retry-after-ms` or `Retry-After` asks, up to 60 s. If neither asks for a wait, it waits 0.5 s, then 1, 2, 4
-/// and 8 s, less up to a quarter at random. If the server asks for more than 60 s, the call fails at once, and
-/// [`retry_after`](Self::retry_after) returns the wait.
+/// Before each retry, the client waits as long as `retry-after-ms` or `Retry-After` asks, up to 60 s. If neither asks
+/// for a wait, it waits 0.5 s, then 1, 2, 4 and 8 s, less up to a quarter at random. If the server asks for more than
+/// 60 s, the call fails at once, and [`retry_after`](Self::retry_after) returns the wait.
 ///
 /// # Secrets
 ///
-/// This crate puts no key, no token, and no path or query of a webhook's URL into `Display`, `Debug` or `source()`.
-/// They repeat the server's message, in which the client redacts the key, the values of custom headers, and the path,
-/// query, fragment, userinfo and password of the URL that was to be set. It recognizes those of 4 bytes or more,
-/// verbatim, percent-encoded or JSON-escaped. It does not recognize other forms, parts of a secret, and secrets that
-/// only the server knows. [`body`](Self::body) and [`header`](Self::header) return what the server sent.
+/// `Display`, `Debug` and `source()` contain no key, no token, and no path or query of a webhook's URL. They repeat
+/// the server's message, in which the client redacts the key, the values of custom headers, and the path, query,
+/// fragment and userinfo of the URL that was to be set. It recognizes those of 4 bytes or more, verbatim or
+/// percent-encoded. [`body`](Self::body) and [`header`](Self::header) return what the server sent.
 #[derive(Clone)]
-pub struct Error(Arc<Inner>);
-
-/// What a call that failed leaves behind.
-pub(crate) struct Inner {
-    /// What was being done: `retrieve webhook of worker wrk_1`.
-    pub(crate) action: String,
+pub struct Error {
+    /// The call, as the message begins: `retrieve webhook of worker wrk_1`.
+    action: Arc<str>,
     /// The last attempt's.
-    pub(crate) failure: Failure,
-    pub(crate) attempts: u32,
-    /// Such as why a transient failure was not retried.
-    pub(crate) note: Option<String>,
-    pub(crate) is_transient: bool,
-    pub(crate) may_have_been_applied: bool,
+    failure: Arc<Failure>,
+    attempts: u32,
+    /// Additions to the message, such as why a transient failure was not retried.
+    note: Option<Arc<str>>,
+    is_transient: bool,
+    may_have_been_applied: bool,
 }
 
-/// What failed.
+/// Why one attempt failed.
 pub(crate) struct Failure {
+    pub(crate) stage: Stage,
     pub(crate) kind: ErrorKind,
     /// In words: `the server returned 404`.
     pub(crate) problem: String,
-    pub(crate) is_connect: bool,
-    pub(crate) received: Option<Received>,
+    /// The response as far as it was read.
+    pub(crate) response: Option<Response<Vec<u8>>>,
+    /// The API's message in the response, redacted.
+    pub(crate) message: Option<String>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// A response, as far as it was read.
-pub(crate) struct Received {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-    pub(crate) message: Option<String>,
+/// How far an attempt came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Nothing of the request was sent, and a retry would end in the same way.
+    Blocked,
+    /// Nothing of the request was sent.
+    NotSent,
+    /// The request was sent, or a part of it; no complete response came back.
+    NoResponse,
+    /// A response with a status other than 2xx.
+    Status(StatusCode),
+    /// A complete response that is unusable, and would be so again.
+    Unusable,
 }
 
 /// The kind of failure that an [`Error`] reports.
@@ -117,13 +124,6 @@ pub(crate) struct Received {
 /// [`Error`] has predicates for the rest: [`is_not_found`](Error::is_not_found) and its like for statuses,
 /// [`is_transient`](Error::is_transient), and [`is_timeout`](Error::is_timeout) and [`is_connect`](Error::is_connect),
 /// which can both be true.
-///
-/// ```
-/// # use handinger::{ErrorKind, HandingerClient};
-/// let error = HandingerClient::new(" ").unwrap_err();
-/// assert_eq!(error.kind(), ErrorKind::InvalidInput);
-/// assert_eq!(error.kind().to_string(), "invalid input");
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -145,8 +145,7 @@ pub enum ErrorKind {
     TooLarge,
     /// A 2xx response whose body is not the JSON that the API documents.
     Decode,
-    /// An iterator may have missed executions. What it does next is documented at [`Executions`](crate::Executions),
-    /// [`PageIter`](crate::PageIter) and [`Follow`](crate::Follow).
+    /// An iterator may have missed executions; see [`Executions`](crate::Executions) and [`Follow`](crate::Follow).
     Incomplete,
 }
 
@@ -167,12 +166,13 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Failure {
-    pub(crate) fn new(kind: ErrorKind, problem: impl Into<String>) -> Self {
+    pub(crate) fn new(stage: Stage, kind: ErrorKind, problem: impl Into<String>) -> Self {
         Self {
+            stage,
             kind,
             problem: problem.into(),
-            is_connect: false,
-            received: None,
+            response: None,
+            message: None,
             retry_after: None,
             source: None,
         }
@@ -180,182 +180,132 @@ impl Failure {
 }
 
 impl Error {
-    pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
-    }
-
-    /// Input that was rejected before any I/O.
-    pub(crate) fn invalid_input(action: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::of_no_attempt(ErrorKind::InvalidInput, action.into(), &problem.into())
-    }
-
-    /// An iterator that may have missed executions.
-    pub(crate) fn incomplete(action: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::of_no_attempt(ErrorKind::Incomplete, action.into(), &problem.into())
-    }
-
-    fn of_no_attempt(kind: ErrorKind, action: String, problem: &str) -> Self {
-        Self::new(Inner {
-            action,
-            failure: Failure::new(kind, one_line(problem)),
+    pub(crate) fn new(action: &str, failure: Failure) -> Self {
+        Self {
+            action: action.into(),
+            failure: Arc::new(failure),
             attempts: 0,
             note: None,
             is_transient: false,
             may_have_been_applied: false,
-        })
+        }
     }
 
-    /// Adds what a later call found out, which leaves open whether the change was applied.
-    pub(crate) fn unsettled(mut self, found_out: &str) -> Self {
-        let inner = Arc::get_mut(&mut self.0).expect("nobody has cloned it yet");
-        inner.may_have_been_applied = true;
-        inner.note = Some(match inner.note.take() {
-            Some(note) => format!("{note}; {found_out}"),
-            None => found_out.into(),
+    /// Input that was rejected before any I/O.
+    pub(crate) fn invalid_input(action: impl AsRef<str>, problem: impl AsRef<str>) -> Self {
+        let problem = one_line(problem.as_ref());
+        Self::new(action.as_ref(), Failure::new(Stage::Blocked, ErrorKind::InvalidInput, problem))
+    }
+
+    /// An iterator that may have missed executions.
+    pub(crate) fn incomplete(action: impl AsRef<str>, problem: &str) -> Self {
+        Self::new(action.as_ref(), Failure::new(Stage::Unusable, ErrorKind::Incomplete, problem))
+    }
+
+    /// A complete 2xx response without the result of the change.
+    pub(crate) fn unusable(action: &str, problem: &str) -> Self {
+        Self::new(action, Failure::new(Stage::Unusable, ErrorKind::Decode, problem)).after(1, false, true)
+    }
+
+    pub(crate) fn after(self, attempts: u32, is_transient: bool, may_have_been_applied: bool) -> Self {
+        Self { attempts, is_transient, may_have_been_applied, ..self }
+    }
+
+    /// Appends a note to the message.
+    pub(crate) fn noting(mut self, addition: &str) -> Self {
+        self.note = Some(match self.note.take() {
+            Some(note) => format!("{note}; {addition}").into(),
+            None => addition.into(),
         });
         self
     }
 
-    fn received(&self) -> Option<&Received> {
-        self.0.failure.received.as_ref()
-    }
-
     /// Returns the kind of failure.
-    ///
-    /// ```
-    /// # let error = handinger::HandingerClient::new("").unwrap_err();
-    /// assert_eq!(error.kind(), handinger::ErrorKind::InvalidInput);
-    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.0.failure.kind
+        self.failure.kind
     }
 
     /// Returns the HTTP status, if a response came.
-    ///
-    /// ```
-    /// # use handinger::fake::FakeHandinger;
-    /// # let fake = FakeHandinger::start();
-    /// # let client = fake.client();
-    /// let error = client.retrieve_webhook("wrk_unknown").unwrap_err();
-    /// assert_eq!(error.status(), Some(404));
-    /// ```
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        self.received().map(|received| received.status.as_u16())
+        Some(self.failure.response.as_ref()?.status().as_u16())
     }
 
     /// Returns the API's message, if an error response carries one: [redacted](Self#secrets), but not shortened, with
     /// its line breaks.
     ///
-    /// The body may be JSON (`{"error": {"message": "…"}}`, `{"error": "…"}` or `{"message": "…"}`) or plain text. Of
-    /// an HTML page, as proxies send it, the message is the title or else the first heading.
+    /// The message is `error.message`, `error`, `message`, `detail`, `title` or `errors[0].message` of a JSON body,
+    /// the text of a plain one, or the title or first heading of an HTML page.
     ///
     /// ```
-    /// # use handinger::fake::FakeHandinger;
-    /// # let fake = FakeHandinger::start();
-    /// # let client = fake.client();
+    /// # let client = handinger::fake::FakeHandinger::start().client();
     /// let error = client.retrieve_webhook("wrk_unknown").unwrap_err();
+    /// assert_eq!(error.status(), Some(404));
     /// assert_eq!(error.message(), Some("worker not found"));
     /// ```
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        self.received()?.message.as_deref()
+        self.failure.message.as_deref()
     }
 
     /// Returns the first 64 KiB of the response body, after decompression; empty if no response came.
     ///
     /// A body that did not decode may hold the token that was to be returned: handle it as a secret.
-    ///
-    /// ```
-    /// # use handinger::fake::FakeHandinger;
-    /// # let fake = FakeHandinger::start();
-    /// # let client = fake.client();
-    /// let error = client.retrieve_webhook("wrk_unknown").unwrap_err();
-    /// assert_eq!(error.body(), br#"{"error":{"message":"worker not found"}}"#);
-    /// ```
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        self.received().map_or(&[], |received| &received.body)
+        self.failure.response.as_ref().map_or(&[], |response| response.body())
     }
 
     /// Returns a header of the response, such as `x-request-id` to quote to support. The case of the name does not
     /// matter. `None` if the header is absent or not text.
-    ///
-    /// ```
-    /// # use handinger::fake::FakeHandinger;
-    /// # let fake = FakeHandinger::start();
-    /// # let client = fake.client();
-    /// let error = client.retrieve_webhook("wrk_unknown").unwrap_err();
-    /// assert_eq!(error.header("Content-Type"), Some("application/json"));
-    /// assert_eq!(error.header("not a name"), None);
-    /// ```
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.received()?.headers.get(name)?.to_str().ok()
+        self.failure.response.as_ref()?.headers().get(name)?.to_str().ok()
     }
 
     /// Returns how long the server asks to wait before the next request (`retry-after-ms`, or `Retry-After`, RFC 9110
     /// §10.2.3), at most a year. `None` if it does not ask, or asks for zero or for a date in the past.
     ///
     /// The client itself [waits up to 60 s](Self#what-has-been-retried-already) while it has retries left.
-    ///
-    /// ```
-    /// # use handinger::HandingerClient;
-    /// # let error = HandingerClient::new("").unwrap_err();
-    /// if let Some(wait) = error.retry_after() {
-    ///     eprintln!("retry in {} s", wait.as_secs());
-    /// }
-    /// ```
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.failure.retry_after
+        self.failure.retry_after
     }
 
     /// Returns how many attempts were made, from 1 to 1 + `max_retries`; 0 for
     /// [`InvalidInput`](ErrorKind::InvalidInput) and [`Incomplete`](ErrorKind::Incomplete).
-    ///
-    /// ```
-    /// # use handinger::fake::FakeHandinger;
-    /// # let fake = FakeHandinger::start();
-    /// # let client = fake.client();
-    /// assert_eq!(client.retrieve_webhook("").unwrap_err().attempts(), 0);
-    /// assert_eq!(client.retrieve_webhook("wrk_unknown").unwrap_err().attempts(), 1);
-    /// ```
     #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.0.attempts
+        self.attempts
     }
 
     /// Returns whether an update, delete or regenerate may have been applied although the call failed.
     ///
     /// True if any attempt was sent and its outcome is not known: the connection was lost, time ran out, or the
     /// response was a 5xx or could not be read. False if each attempt was rejected or never sent, and for the calls
-    /// that change nothing.
-    ///
-    /// See [what to do](Self#what-to-do). After a regenerate, the old token may be invalid already.
+    /// that change nothing. After a regenerate, the old token may be invalid already.
     ///
     /// ```
-    /// # use handinger::fake::FakeHandinger;
+    /// # use handinger::fake::{FakeHandinger, Fault};
     /// # let fake = FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
     /// # client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
-    /// fake.lose_next(1); // the token is replaced, but the response is lost
+    /// fake.inject(Fault::hang_up().after_applying()); // the token is replaced, but the response is lost
     ///
     /// let error = client.regenerate_token("wrk_1").unwrap_err();
     /// assert!(error.may_have_been_applied());
-    /// # Ok::<(), handinger::Error>(())
     /// ```
     #[must_use]
     pub fn may_have_been_applied(&self) -> bool {
-        self.0.may_have_been_applied
+        self.may_have_been_applied
     }
 
     /// Returns whether the same call may succeed later, without a correction.
     ///
-    /// True for a connection that could not be opened or was lost, a malformed or truncated response, a timeout, and
-    /// the statuses 408, 409, 429 and from 500 up, unless `x-should-retry` says otherwise. Before you call
+    /// True where the [table](Self#what-has-been-retried-already) says "retry" for a retrieve, unless
+    /// `x-should-retry` says otherwise. Before you call
     /// [`regenerate_token`](crate::HandingerClient::regenerate_token) again, see
     /// [`may_have_been_applied`](Self::may_have_been_applied).
     ///
@@ -365,31 +315,17 @@ impl Error {
     /// fake.fail_next(3, 503); // on each of the three attempts
     /// let error = client.retrieve_webhook("wrk_1").unwrap_err();
     /// if error.is_transient() {
-    ///     eprintln!("{error}; using what was known before");
+    ///     eprintln!("{error:#}; using what was known before");
     /// }
     /// # assert!(error.is_transient());
     /// # assert!(!client.retrieve_webhook("wrk_unknown").unwrap_err().is_transient());
     /// ```
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        self.0.is_transient
+        self.is_transient
     }
 
     /// Returns whether the server returned 400: it does not understand the request.
-    ///
-    /// All predicates for statuses are used in this way:
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # let client = fake.client();
-    /// let error = client.retrieve_webhook("wrk_unknown").unwrap_err();
-    /// if error.is_not_found() {
-    ///     eprintln!("there is no such worker");
-    /// } else if error.is_unauthorized() || error.is_forbidden() {
-    ///     eprintln!("this needs the key of the worker's creator");
-    /// }
-    /// # assert!(error.is_not_found());
-    /// ```
     #[must_use]
     pub fn is_bad_request(&self) -> bool {
         self.status() == Some(400)
@@ -434,20 +370,11 @@ impl Error {
     /// Returns whether the server returned a 5xx status.
     #[must_use]
     pub fn is_server_error(&self) -> bool {
-        self.received().is_some_and(|received| received.status.is_server_error())
+        matches!(self.status(), Some(500..=599))
     }
 
     /// Returns whether time ran out for the last attempt: its `timeout`, its `connect_timeout`, or what was left of the
     /// `total_timeout`. If the `total_timeout` leaves no time for a retry, the error is that of the last attempt.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # let client = fake.client();
-    /// fake.delay_next(1, Duration::from_millis(200));
-    /// let hurried = client.with_timeout(Duration::from_millis(50)).with_max_retries(0);
-    /// assert!(hurried.retrieve_webhook("wrk_1").unwrap_err().is_timeout());
-    /// ```
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
@@ -455,35 +382,35 @@ impl Error {
 
     /// Returns whether no connection could be opened for the last attempt, so that nothing of it was sent. A connection
     /// that timed out is both [`is_timeout`](Self::is_timeout) and `is_connect`.
-    ///
-    /// ```
-    /// // Nobody listens on this port.
-    /// let builder = handinger::HandingerClient::builder("key").base_url("http://127.0.0.1:9").max_retries(0);
-    /// assert!(builder.build()?.retrieve_webhook("wrk_1").unwrap_err().is_connect());
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        self.0.failure.is_connect
+        let is_not_sent = matches!(self.failure.stage, Stage::Blocked | Stage::NotSent);
+        is_not_sent && self.kind() != ErrorKind::InvalidInput
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { action, failure, attempts, note, may_have_been_applied, .. } = &*self.0;
-        write!(f, "{}: {}", one_line(action), failure.problem)?;
+        write!(f, "{}: {}", one_line(&self.action), self.failure.problem)?;
         let message = self.message().map(one_line).unwrap_or_default();
         if !message.is_empty() {
             write!(f, ": {message}")?;
         }
-        if *attempts > 1 {
-            write!(f, " ({attempts} attempts)")?;
+        if self.attempts > 1 {
+            write!(f, " ({} attempts)", self.attempts)?;
         }
-        if let Some(note) = note {
+        if let Some(note) = &self.note {
             write!(f, "; {note}")?;
         }
-        if *may_have_been_applied {
+        if self.may_have_been_applied {
             f.write_str("; the change may have been applied")?;
+        }
+        if f.alternate() {
+            let mut cause = self.source();
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
         }
         Ok(())
     }
@@ -494,20 +421,19 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.kind())
-            .field("display", &self.to_string())
+            .field("display", &format_args!("{self:#}"))
             .field("status", &self.status())
-            .field("attempts", &self.attempts())
+            .field("attempts", &self.attempts)
             .field("retry_after", &self.retry_after())
-            .field("is_transient", &self.is_transient())
-            .field("may_have_been_applied", &self.may_have_been_applied())
-            .field("source", &self.source().map(ToString::to_string))
+            .field("is_transient", &self.is_transient)
+            .field("may_have_been_applied", &self.may_have_been_applied)
             .finish()
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.failure.source.as_deref().map(|source| source as _)
+        self.failure.source.as_deref().map(|source| source as _)
     }
 }
 

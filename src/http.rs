@@ -1,98 +1,69 @@
-//! The engine: one request in, one complete response or an [`Error`] out. It knows nothing of webhooks.
+//! The engine: one request in, one complete 2xx response or an [`Error`] out. It knows nothing of webhooks.
 
-mod agent;
 mod attempt;
-mod base_url;
 mod connect;
-mod headers;
-mod location;
-mod resolve;
+mod proxy;
 mod response;
 mod retry;
-mod transport;
+mod settings;
 
 use std::collections::hash_map::RandomState;
-use std::error::Error as StdError;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
-use log::debug;
+use log::{debug, info};
 use ureq::Agent;
 pub(crate) use ureq::http::Method;
 #[cfg(feature = "fake")]
 pub(crate) use ureq::http::StatusCode;
 use ureq::http::Uri;
 use ureq::http::header::HeaderMap;
-use ureq::http::uri::Scheme;
 
-use crate::error::{Error, ErrorKind, Failure, Inner, Received};
-use base_url::BaseUrl;
-use resolve::CachingResolver;
+use crate::error::{Error, ErrorKind, Failure, Stage};
+use crate::lenient::DecodeError;
+use crate::redact::redact;
+use attempt::attempt;
+use connect::CachingResolver;
+use settings::BaseUrl;
 
-// What is sent and read at the most. Messages are made from these.
+pub(crate) use settings::{Setting, Settings};
 
-/// The longest worker id, in bytes.
-pub(crate) const MAX_WORKER_ID: usize = KIB;
-/// The longest URL and the longest line of a request's headers, in bytes: servers accept no longer ones, and the system's
-/// buffers hold them, so that a server that reads nothing cannot stretch an attempt.
-pub(crate) const MAX_LINE: usize = 8 * KIB;
-/// The smallest output buffer of a caller's agent, in bytes: ureq sends a line only if the buffer can hold it, and a worker's
-/// id comes on top of the base URL.
-const MIN_OUTPUT_BUFFER: usize = 2 * MAX_LINE;
-/// The largest header section of a request or a response, in bytes.
-const MAX_HEADERS: usize = 64 * KIB;
+/// A complete response.
+pub(crate) type Response = ureq::http::Response<Vec<u8>>;
+
+// Limits. Error messages quote these constants.
+
+const MIB: usize = 1024 * 1024;
+/// The largest header section of a response, in bytes.
+const MAX_HEADERS: usize = 64 * 1024;
 /// The most headers of a response: ureq's own limit.
 const MAX_HEADER_COUNT: usize = 128;
 /// The largest response body that is read, in bytes after decompression.
 const MAX_BODY: usize = 10 * MIB;
 /// How much of a response body an error keeps, in bytes.
-const MAX_KEPT_BODY: usize = 64 * KIB;
+const MAX_KEPT_BODY: usize = 64 * 1024;
 /// The longest wait before a retry that a server can ask for.
 const MAX_RETRY_WAIT: Duration = Duration::from_secs(60);
-/// Longer times are cut to this: an `Instant` beyond the clock's range cannot be computed with.
-const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long the addresses of a host are used after its lookup.
 const MAX_ADDRESS_AGE: Duration = Duration::from_secs(60);
-/// How many addresses of a host are used: as many as ureq's `ResolvedSocketAddrs` holds.
-const MAX_ADDRESSES: usize = 16;
-/// How many lookups of one host may be under way at once.
-const MAX_LOOKUPS: usize = 4;
+/// Caps durations so that adding one to an `Instant` cannot overflow.
+const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
-
-/// A limit in words, such as `64 KiB`.
-pub(crate) fn in_words(limit: usize) -> String {
-    if limit < MIB { format!("{} KiB", limit / KIB) } else { format!("{} MiB", limit / MIB) }
-}
-
-/// What all clones of a client share.
+/// The parts that all clones of a client share.
 pub(crate) struct Http {
     agent: Agent,
-    /// The resolver of our own agent; a caller's agent has its own.
-    resolver: Option<CachingResolver>,
+    resolver: CachingResolver,
     base_url: BaseUrl,
+    /// The host and port of the proxy, if there is one.
+    proxy: Option<String>,
     headers: HeaderMap,
-    /// What messages must not repeat: the key and the values of custom headers.
+    /// Texts that messages must not repeat: the key and the values of custom headers.
     secrets: Vec<String>,
-    reuse_connections: bool,
     sleep: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
-/// What [`Http`] is made from.
-pub(crate) struct Settings {
-    pub(crate) api_key: String,
-    pub(crate) base_url: String,
-    pub(crate) allow_insecure_http: bool,
-    pub(crate) user_agent: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) agent: Option<Agent>,
-    pub(crate) reuse_connections: bool,
-    pub(crate) sleep: Box<dyn Fn(Duration) + Send + Sync>,
-}
-
-/// What each clone of a client can have for itself.
+/// Options that may differ between clones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) timeout: Duration,
@@ -102,248 +73,167 @@ pub(crate) struct Options {
 }
 
 pub(crate) struct Request<'a> {
-    /// What the request is for, in the imperative; the beginning of an error's message.
-    pub(crate) action: &'a dyn Display,
+    /// The call in the imperative, as an error's message begins: `retrieve webhook of worker wrk_1`.
+    pub(crate) action: String,
     pub(crate) method: Method,
-    /// The path below the base URL, and the query.
-    pub(crate) path: String,
-    /// The path as it may be logged.
-    pub(crate) logged_path: &'static str,
-    /// The part of the path that must not be logged, before it is encoded.
-    pub(crate) id: &'a str,
+    pub(crate) uri: Uri,
     /// JSON; empty for a request with an empty body.
     pub(crate) body: Option<Vec<u8>>,
-    /// What messages must not repeat.
+    /// Texts that messages must not repeat.
     pub(crate) secrets: Vec<&'a str>,
-}
-
-/// A complete response with a 2xx status.
-pub(crate) struct Response {
-    received: Received,
-    attempts: u32,
-}
-
-const NOT_DOCUMENTED: &str = "the response is not what the API documents";
-
-impl Request<'_> {
-    fn log(&self, event: fmt::Arguments<'_>) {
-        debug!(target: "handinger", "{} {}: {event}", self.method, self.logged_path);
-    }
-}
-
-impl Response {
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.received.body
-    }
-
-    /// The error for a body that does not decode.
-    pub(crate) fn unusable(
-        self,
-        request: &Request<'_>,
-        source: impl StdError + Send + Sync + 'static,
-    ) -> Error {
-        request.log(format_args!("{NOT_DOCUMENTED}"));
-        let failure = Failure {
-            received: Some(attempt::kept(self.received)),
-            source: Some(Box::new(source)),
-            ..Failure::new(ErrorKind::Decode, NOT_DOCUMENTED)
-        };
-        let verdict = retry::judge(&request.method, retry::Outcome::Unusable);
-        Error::new(Inner {
-            action: request.action.to_string(),
-            failure,
-            attempts: self.attempts,
-            note: None,
-            is_transient: verdict.is_transient,
-            may_have_been_applied: verdict.may_have_been_applied,
-        })
-    }
+    pub(crate) options: Options,
+    /// The end of the `total_timeout`.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl Options {
     pub(crate) fn check(&self) -> Result<(), String> {
-        let Self { timeout, connect_timeout, total_timeout, .. } = *self;
-        let settings = [
-            ("timeout", Some(timeout)),
-            ("connect_timeout", Some(connect_timeout)),
-            ("total_timeout", total_timeout),
+        let timeouts = [
+            ("timeout", Some(self.timeout)),
+            ("connect_timeout", Some(self.connect_timeout)),
+            ("total_timeout", self.total_timeout),
         ];
-        match settings.iter().find(|(_, timeout)| *timeout == Some(Duration::ZERO)) {
+        match timeouts.iter().find(|(_, timeout)| *timeout == Some(Duration::ZERO)) {
             Some((name, _)) => Err(format!("the {name} must be more than zero")),
             None => Ok(()),
         }
     }
 
-    /// When a call that begins now must have ended, if it must.
+    /// Returns the time by which a call that begins now must have ended.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        Some(Instant::now() + self.total_timeout?.min(MAX_TIME))
+        Some(Instant::now() + self.total_timeout?.min(LONGEST_TIME))
+    }
+}
+
+impl Request<'_> {
+    fn time_left(&self) -> Option<Duration> {
+        Some(self.deadline?.saturating_duration_since(Instant::now()))
+    }
+
+    /// Fails if the call's time is over after the wait.
+    fn check_time_left(&self, wait: Duration) -> Result<(), String> {
+        match (self.time_left(), self.options.total_timeout) {
+            (Some(left), Some(total)) if left <= wait => {
+                Err(format!("no time left within the total timeout of {total:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn log(&self, result: &Result<Response, Box<Failure>>, attempts: u32, elapsed: Duration) {
+        let outcome: &dyn Display = match result {
+            Ok(response) => &response.status().as_u16(),
+            Err(failure) => &failure.problem,
+        };
+        let (method, path, millis) = (&self.method, self.uri.path_and_query(), elapsed.as_millis());
+        let path = path.map_or("", |path| path.as_str());
+        debug!(target: "handinger", "{method} {path}: {outcome} on attempt {attempts} after {millis} ms");
     }
 }
 
 impl Http {
     /// Checks the settings, without any I/O.
     pub(crate) fn new(settings: Settings) -> Result<Self, String> {
-        let base_url = BaseUrl::parse(settings.base_url.trim())?;
-        if base_url.scheme == Scheme::HTTP && !base_url.is_loopback() && !settings.allow_insecure_http {
-            return Err(format!(
-                "the base URL would send the key unencrypted to {}; use https, or allow_insecure_http(true)",
-                base_url.authority
-            ));
-        }
-        let api_key = settings.api_key.trim();
-        let headers = headers::headers(&base_url.authority, api_key, &settings)?;
-        let (agent, resolver) = match settings.agent {
-            Some(agent) => (agent::callers(agent, &base_url, settings.allow_insecure_http)?, None),
-            None => agent::own(&base_url).map(|(agent, resolver)| (agent, Some(resolver)))?,
-        };
-        let secrets = headers::sensitive(&headers).chain([api_key]).map(String::from).collect();
-        let Settings { reuse_connections, sleep, .. } = settings;
-        Ok(Self { agent, resolver, base_url, headers, secrets, reuse_connections, sleep })
-    }
-
-    fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.secrets.iter().map(String::as_str)
+        let base_url = BaseUrl::new(&settings)?;
+        let headers = settings::headers(&settings, &base_url.authority)?;
+        let (agent, resolver) = connect::agent(&base_url, &settings.user_agent, settings.configure)?;
+        let proxy = agent.config().proxy().and_then(|proxy| proxy.uri().authority());
+        let proxy = proxy.map(|authority| settings::without_user(authority).to_owned());
+        let sensitive = headers.values().filter(|value| value.is_sensitive());
+        let secrets =
+            sensitive.filter_map(|value| value.to_str().ok()).chain([settings.api_key.value.trim()]);
+        let secrets = secrets.map(str::to_owned).collect();
+        Ok(Self { agent, resolver, base_url, proxy, headers, secrets, sleep: settings.sleep })
     }
 
     pub(crate) fn base_url(&self) -> &impl Display {
         &self.base_url
     }
 
+    /// Returns the URL of a path below the base URL.
+    pub(crate) fn url(&self, path: &str) -> Result<Uri, &'static str> {
+        self.base_url.join(path)
+    }
+
     pub(crate) fn sleep(&self, wait: Duration) {
         (self.sleep)(wait);
     }
 
-    /// Waits as before a retry. Returns false, without waiting, if the deadline comes first.
-    pub(crate) fn back_off(&self, failures: u32, deadline: Option<Instant>) -> bool {
-        let wait = retry::backoff(failures, jitter());
-        let has_time = deadline.is_none_or(|deadline| Instant::now() + wait < deadline);
-        if has_time {
-            self.sleep(wait);
-        }
-        has_time
-    }
-
-    /// Sends a request until it succeeds, fails for good, or runs out of attempts or time.
-    pub(crate) fn send(
-        &self,
-        options: &Options,
-        deadline: Option<Instant>,
-        request: &Request<'_>,
-    ) -> Result<Response, Error> {
-        let invalid = |problem| Error::invalid_input(request.action.to_string(), problem);
-        let uri = self.base_url.join(&request.path).map_err(invalid)?;
-        Attempts { http: self, options, request, uri, deadline }.run()
-    }
-}
-
-/// A request with all its attempts.
-struct Attempts<'a> {
-    http: &'a Http,
-    options: &'a Options,
-    request: &'a Request<'a>,
-    uri: Uri,
-    deadline: Option<Instant>,
-}
-
-/// What follows a failed attempt.
-enum Next {
-    RetryAfter(Duration),
-    /// With the reason, where it is not plain.
-    GiveUp(Option<String>),
-}
-
-impl Attempts<'_> {
-    fn run(&self) -> Result<Response, Error> {
+    /// Sends a request until it succeeds, fails for good, or runs out of retries or time. Returns the response and the
+    /// number of attempts.
+    pub(crate) fn send(&self, request: &Request<'_>) -> Result<(Response, u32), Error> {
+        request.options.check().map_err(|problem| Error::invalid_input(&request.action, problem))?;
         let mut attempts = 0;
         let mut may_have_been_applied = false;
         loop {
             attempts += 1;
             let started = Instant::now();
-            let result = self.attempt();
-            let elapsed = started.elapsed();
-            let (outcome, failure) = match result {
-                Ok(received) => {
-                    self.request
-                        .log(format_args!("{} on attempt {attempts} after {elapsed:?}", received.status));
-                    return Ok(Response { received, attempts });
-                }
-                Err(failed) => *failed,
+            let result = attempt(self, request, attempts > 1);
+            request.log(&result, attempts, started.elapsed());
+            let failure = match result {
+                Ok(response) => return Ok((response, attempts)),
+                Err(failure) => failure,
             };
-            self.request.log(format_args!("{} on attempt {attempts} after {elapsed:?}", failure.problem));
-            let verdict = retry::judge(&self.request.method, outcome);
+            let verdict = retry::judge(&request.method, &failure);
             may_have_been_applied |= verdict.may_have_been_applied;
-            let note = match self.next(verdict.retry, &failure, attempts) {
-                Next::GiveUp(note) => note,
-                Next::RetryAfter(wait) => {
-                    self.request.log(format_args!("retrying in {wait:?}"));
-                    self.http.sleep(wait);
-                    // A sleep can take longer than it should.
-                    match self.out_of_time(Duration::ZERO) {
-                        None => continue,
-                        note => note,
-                    }
-                }
-            };
-            return Err(Error::new(Inner {
-                action: self.request.action.to_string(),
-                failure,
-                attempts,
-                note,
-                is_transient: verdict.is_transient,
-                may_have_been_applied,
-            }));
-        }
-    }
-
-    fn next(&self, retry: bool, failure: &Failure, attempts: u32) -> Next {
-        if !retry || attempts > self.options.max_retries {
-            let is_timeout = failure.kind == ErrorKind::Timeout;
-            return Next::GiveUp(if is_timeout { self.out_of_time(Duration::ZERO) } else { None });
-        }
-        match retry::wait(failure.retry_after, attempts, jitter()) {
-            None => {
-                let asked = failure.retry_after.unwrap_or_default();
-                let note =
-                    format!("the server asks to wait {asked:?}, which is longer than {MAX_RETRY_WAIT:?}");
-                Next::GiveUp(Some(note))
+            let error = Error::new(&request.action, *failure);
+            let error = error.after(attempts, verdict.is_transient, may_have_been_applied);
+            if !verdict.retry || attempts > request.options.max_retries {
+                return Err(error);
             }
-            Some(wait) => match self.out_of_time(wait) {
-                None => Next::RetryAfter(wait),
-                note => Next::GiveUp(note),
-            },
+            if let Err(note) = self.wait_before_retry(request, &error) {
+                return Err(error.noting(&note));
+            }
         }
     }
 
-    /// What to say if the call's time is over after the `wait`.
-    fn out_of_time(&self, wait: Duration) -> Option<String> {
-        let total = self.options.total_timeout?;
-        let is_over = Instant::now() + wait >= self.deadline?;
-        is_over.then(|| format!("no time left within the total timeout of {total:?}"))
+    /// Waits, or returns why there is no time for a retry.
+    fn wait_before_retry(&self, request: &Request<'_>, error: &Error) -> Result<(), String> {
+        let asked = error.retry_after();
+        let Some(wait) = retry::wait(asked, error.attempts(), jitter()) else {
+            let asked = asked.unwrap_or_default();
+            return Err(format!(
+                "the server asks to wait {asked:?}, which is longer than {MAX_RETRY_WAIT:?}"
+            ));
+        };
+        request.check_time_left(wait)?;
+        info!(target: "handinger", "retrying in {wait:?}: {error}");
+        self.sleep(wait);
+        // A sleep can take longer than it should.
+        request.check_time_left(Duration::ZERO)
     }
 
-    /// What is left of the call's time, and at most the timeout of an attempt.
-    fn time_for_an_attempt(&self) -> Duration {
-        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        left.unwrap_or(MAX_TIME).min(self.options.timeout)
+    /// Returns the error for a complete 2xx response that does not decode.
+    pub(crate) fn unusable(
+        &self,
+        request: &Request<'_>,
+        response: Response,
+        attempts: u32,
+        source: DecodeError,
+    ) -> Error {
+        let (problem, title) = response::describe_unusable(response.body());
+        let failure = Failure {
+            message: title.map(|title| redact(&title, &self.secrets(request))),
+            response: Some(response::kept(response)),
+            source: Some(Box::new(source)),
+            ..Failure::new(Stage::Unusable, ErrorKind::Decode, problem)
+        };
+        let verdict = retry::judge(&request.method, &failure);
+        Error::new(&request.action, failure).after(
+            attempts,
+            verdict.is_transient,
+            verdict.may_have_been_applied,
+        )
+    }
+
+    /// Texts that a message must not repeat.
+    fn secrets<'a>(&'a self, request: &Request<'a>) -> Vec<&'a str> {
+        self.secrets.iter().map(String::as_str).chain(request.secrets.iter().copied()).collect()
     }
 }
 
-/// A number between 0 and 1 that differs from process to process and attempt to attempt: the keys of a [`RandomState`] are
-/// random, which is all the randomness that jitter needs.
+/// Returns a number between 0 and 1: the keys of a [`RandomState`] are random, which is all that jitter needs.
 #[expect(clippy::cast_precision_loss, reason = "a few bits of randomness are enough")]
 fn jitter() -> f64 {
     RandomState::new().hash_one(()) as f64 / u64::MAX as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{KIB, MIB, in_words};
-
-    #[test]
-    fn a_limit_is_in_the_larger_unit() {
-        for (limit, words) in [(KIB, "1 KiB"), (MIB - KIB, "1023 KiB"), (MIB, "1 MiB"), (10 * MIB, "10 MiB")]
-        {
-            assert_eq!(in_words(limit), words);
-        }
-    }
 }

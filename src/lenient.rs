@@ -1,28 +1,60 @@
-//! What decoding forgives, so that one odd execution never costs a page of 50, and what it does not.
+//! Decoding the service's JSON: what it forgives, so that one odd execution never costs a page of 50.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
-use serde::ser::Serializer;
 use serde_json::error::Category;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// Decodes a JSON object, and nothing but that.
 pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
-    // Checked once for all strings in it: decoding from bytes would check each of them.
+    // One check for all strings in it, because decoding from bytes would check each of them.
     let text = std::str::from_utf8(body).map_err(|_| DecodeError::new("not UTF-8"))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.trim_ascii_start().as_bytes().first() {
         None => Err(DecodeError::new("empty")),
         // serde_json would take the elements of an array for the fields of an object.
         Some(b'[') => Err(DecodeError::new("an array in place of an object")),
-        Some(_) => serde_json::from_str(text).map_err(|error| DecodeError::from_json(&error)),
+        Some(_) => serde_json::from_str(text)
+            .or_else(|error| match replace_lone_surrogates(text) {
+                Cow::Owned(mended) => serde_json::from_str(&mended),
+                Cow::Borrowed(_) => Err(error),
+            })
+            .map_err(|error| DecodeError::from_json(&error)),
     }
 }
 
-/// Why a body did not decode, in words that repeat nothing of it.
+/// Replaces each escape of half a character, such as `\ud83d`, by that of U+FFFD: services cut titles in the middle of
+/// an emoji, and serde_json rejects the document.
+fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
+    const REPLACEMENT: &str = "\\ufffd";
+    let mut mended = Cow::Borrowed(json);
+    let mut at = 0;
+    while let Some(rest @ [first, ..]) = json.as_bytes().get(at..) {
+        at += match (surrogate(rest), rest.get(6..).and_then(surrogate)) {
+            (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
+            (Some(_), _) => {
+                // Of the same length, so that positions stay the same.
+                mended.to_mut().replace_range(at..at + REPLACEMENT.len(), REPLACEMENT);
+                REPLACEMENT.len()
+            }
+            (None, _) if *first == b'\\' => 2,
+            (None, _) => 1,
+        };
+    }
+    mended
+}
+
+/// Returns the surrogate that the text escapes at its start.
+fn surrogate(text: &[u8]) -> Option<u16> {
+    let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+    let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (0xD800..0xE000).contains(&unit).then_some(unit)
+}
+
+/// The reason why a body did not decode, in words that repeat nothing of it.
 #[derive(Debug)]
 pub(crate) struct DecodeError(String);
 
@@ -53,48 +85,8 @@ impl fmt::Display for DecodeError {
 
 impl StdError for DecodeError {}
 
-/// `createdAt`: any date and time of RFC 3339 §5.6.
-pub(crate) mod rfc3339 {
-    use super::{Deserializer, OffsetDateTime, Rfc3339, Serializer, read_str};
-    use serde::ser::Error as _;
-
-    pub(crate) fn serialize<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&at.format(&Rfc3339).map_err(S::Error::custom)?)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<OffsetDateTime, D::Error> {
-        read_str(deserializer, |text| {
-            OffsetDateTime::parse(text, &Rfc3339).map_err(|_| "not a date and time of RFC 3339")
-        })
-    }
-}
-
-/// Reads a string where it stands in the input, without a copy.
-pub(crate) fn read_str<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    read: impl FnOnce(&str) -> Result<T, &'static str>,
-) -> Result<T, D::Error> {
-    struct StrVisitor<F>(F);
-
-    impl<T, F: FnOnce(&str) -> Result<T, &'static str>> Visitor<'_> for StrVisitor<F> {
-        type Value = T;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-            (self.0)(text).map_err(E::custom)
-        }
-    }
-
-    deserializer.deserialize_str(StrVisitor(read))
-}
-
-/// A number of things: `12`, but also the `12.0` or `12.7` of a service that counts in floating point. What is
-/// below 0 becomes 0, and what is past 2⁶⁴ becomes the largest number there is.
+/// Reads a count: `12`, but also the `12.0` or `12.7` of a service that counts in floating point. A number below 0
+/// becomes 0, and one past 2⁶⁴ the largest that there is.
 pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     struct WholeNumber;
 
@@ -126,58 +118,12 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     deserializer.deserialize_u64(WholeNumber)
 }
 
-/// An HTTP status; a number that cannot be one is none.
+/// Reads an HTTP status. A number that cannot be one is `None`.
 pub(crate) fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     #[derive(Deserialize)]
     struct Number(#[serde(deserialize_with = "whole_number")] u64);
 
     Ok(Option::<Number>::deserialize(deserializer)?.and_then(|Number(number)| number.try_into().ok()))
-}
-
-/// Text that people wrote and services cut: a lone surrogate, half of a character outside the basic plane, is
-/// replaced by U+FFFD where `String` would reject the entire page.
-pub(crate) fn free_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    struct FreeText(String);
-
-    impl<'de> Deserialize<'de> for FreeText {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            // As bytes, since serde_json hands out a lone surrogate only there (as three bytes of WTF-8).
-            deserializer.deserialize_bytes(TextVisitor)
-        }
-    }
-
-    struct TextVisitor;
-
-    impl Visitor<'_> for TextVisitor {
-        type Value = FreeText;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<FreeText, E> {
-            Ok(FreeText(text.to_owned()))
-        }
-
-        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<FreeText, E> {
-            Ok(FreeText(str::from_utf8(bytes).map_or_else(|_| replace_lone_surrogates(bytes), str::to_owned)))
-        }
-    }
-
-    Ok(Option::<FreeText>::deserialize(deserializer)?.map(|FreeText(text)| text))
-}
-
-/// In WTF-8 a surrogate is the byte `ED` and two more, of which none is valid alone: replacing the first and
-/// dropping the others gives one U+FFFD for each.
-fn replace_lone_surrogates(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        if chunk.invalid().first() == Some(&0xED) {
-            text.push(char::REPLACEMENT_CHARACTER);
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -186,7 +132,7 @@ mod tests {
     use crate::types::{Webhook, WebhookExecutionList};
 
     #[test]
-    fn a_signed_number_may_be_positive() {
+    fn signed_count_below_zero_is_zero() {
         use serde::de::value::{Error, I64Deserializer};
 
         // serde_json calls such a number unsigned; not every format does.
@@ -196,7 +142,21 @@ mod tests {
     }
 
     #[test]
-    fn a_decode_error_repeats_nothing_of_the_body() {
+    fn lone_surrogates_are_replaced_and_pairs_kept() {
+        for (json, mended) in [
+            (r#""\ud83d""#, r#""\ufffd""#),
+            (r#""a\uD83D\ud83d\ude00b\udE00""#, r#""a\ufffd\ud83d\ude00b\ufffd""#),
+            (r#""\\ud83d \\\ud83d é\u00e9""#, r#""\\ud83d \\\ufffd é\u00e9""#),
+            (r#""\ud8"#, r#""\ud8"#),
+            ("\\é\\", "\\é\\"),
+            ("\\ud83é", "\\ud83é"),
+        ] {
+            assert_eq!(replace_lone_surrogates(json), mended, "{json}");
+        }
+    }
+
+    #[test]
+    fn decode_error_repeats_nothing_of_the_body() {
         for value in [
             r#""s3cret""#,
             r#""s3cret, expected s3cret""#,

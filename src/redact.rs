@@ -1,4 +1,4 @@
-//! What may be shown of a secret: nothing of a key or token, and of a webhook's URL only where it points to.
+//! Redaction: a message shows nothing of a key or token, and of a webhook's URL only scheme and host.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -8,7 +8,7 @@ pub(crate) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'
 /// Shorter secrets would blank out half of any sentence, and protect nothing.
 const MIN_SECRET: usize = 4;
 
-/// `text` with every occurrence of a secret replaced: verbatim, percent-encoded or JSON-escaped.
+/// Replaces every occurrence of a secret, verbatim or percent-encoded.
 pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
     let long_enough = secrets.iter().filter(|secret| secret.len() >= MIN_SECRET);
     let forms: Vec<String> = long_enough.flat_map(|secret| forms(secret)).collect();
@@ -27,16 +27,11 @@ pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
     redacted
 }
 
-fn forms(secret: &str) -> [String; 4] {
-    let encoded = utf8_percent_encode(secret, COMPONENT).to_string();
-    let escaped = serde_json::Value::from(secret).to_string();
-    let escaped = escaped[1..escaped.len() - 1].to_owned();
-    // Some encoders escape the slash as well, which JSON allows.
-    let with_slashes = escaped.replace('/', "\\/");
-    [secret.to_owned(), encoded, escaped, with_slashes]
+fn forms(secret: &str) -> [String; 2] {
+    [secret.to_owned(), utf8_percent_encode(secret, COMPONENT).to_string()]
 }
 
-/// The parts of a URL; of something that is no URL, all is `rest`.
+/// The parts of a URL. A text that is no URL is all `rest`.
 #[derive(Default)]
 struct Parts<'a> {
     scheme: &'a str,
@@ -118,7 +113,7 @@ mod tests {
             "no: [redacted], [redacted]#[redacted]"
         );
         let secret = "/hook/a \"b\"";
-        for form in ["/hook/a \"b\"", "%2Fhook%2Fa%20%22b%22", r#"/hook/a \"b\""#, r#"\/hook\/a \"b\""#] {
+        for form in ["/hook/a \"b\"", "%2Fhook%2Fa%20%22b%22"] {
             assert_eq!(redact(&format!("no {form}!"), &[secret]), "no [redacted]!", "{form}");
         }
         assert_eq!(redact("s3cret-key", &["s3cret", "s3cret-key"]), "[redacted]");

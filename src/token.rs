@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use subtle::ConstantTimeEq;
 
 /// The secret that Handinger sends in the `X-Handinger-Token` header of each delivery.
@@ -19,20 +19,25 @@ use subtle::ConstantTimeEq;
 /// assert!(!token.verify("whk_guess"));
 /// assert_eq!(format!("{token:?}"), "WebhookToken([redacted])");
 /// ```
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct WebhookToken(String);
 
 impl WebhookToken {
-    /// Creates a token from its text, as stored by the program that receives deliveries.
+    /// The name of the header that carries the token: `X-Handinger-Token`.
+    pub const HEADER: &'static str = "X-Handinger-Token";
+
+    /// Creates a token from its text. White space around it is trimmed, because a mounted secret and a YAML block end in
+    /// a newline.
     ///
     /// ```
-    /// let token = handinger::WebhookToken::new("whk_01HZY31W2SZJ8MJ2FQTR3M1K9D");
-    /// assert_eq!(token.as_str(), "whk_01HZY31W2SZJ8MJ2FQTR3M1K9D");
+    /// let token = handinger::WebhookToken::new("whk_1\n");
+    /// assert_eq!(token.as_str(), "whk_1");
     /// ```
     #[must_use]
     pub fn new(token: impl Into<String>) -> Self {
-        Self(token.into())
+        let token = token.into();
+        Self(token.trim().to_owned())
     }
 
     /// Returns the token's text. Keep it as safe as a password.
@@ -62,6 +67,12 @@ impl WebhookToken {
     #[must_use]
     pub fn verify(&self, presented: impl AsRef<[u8]>) -> bool {
         !self.0.is_empty() && self.0.as_bytes().ct_eq(presented.as_ref()).into()
+    }
+}
+
+impl<'de> Deserialize<'de> for WebhookToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
     }
 }
 

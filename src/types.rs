@@ -5,16 +5,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::Deserializer;
+use serde::de::{Deserializer, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::lenient::{free_text, read_str, rfc3339, status, whole_number};
+use crate::error::one_line;
+use crate::lenient::{status, whole_number};
 use crate::redact::{redact, secret_parts, shown_url};
 use crate::token::WebhookToken;
 
-/// The webhook of a worker: where its deliveries go, and the secret that they carry.
+/// The webhook of a worker: the endpoint of its deliveries, and the secret that they carry.
 ///
 /// Both fields are `None` if the worker has no webhook, as in `Webhook::default()`. `Serialize` writes the JSON of the
 /// API, with the token in clear.
@@ -28,13 +29,16 @@ use crate::token::WebhookToken;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "WebhookFields")]
+#[serde(expecting = "an object")]
 #[non_exhaustive]
 pub struct Webhook {
-    /// Where Handinger POSTs to when a task of the worker completes. It may be a credential: `Debug` prints only
-    /// scheme, host and port.
+    /// The endpoint to which Handinger POSTs when a task of the worker completes. It may be a credential: `Debug` prints
+    /// only scheme, host and port.
+    // A required key, so that `{"error": …}` under a status of 200 does not pass for "no webhook".
+    #[serde(deserialize_with = "Option::deserialize")]
     pub url: Option<String>,
     /// The secret in the `X-Handinger-Token` header of each delivery.
+    #[serde(default)]
     pub token: Option<WebhookToken>,
 }
 
@@ -44,33 +48,6 @@ impl fmt::Debug for Webhook {
             .field("url", &self.url.as_deref().map(shown_url))
             .field("token", &self.token)
             .finish()
-    }
-}
-
-/// Distinguishes a field that is `null` from one that is absent: an object with neither field, such as `{"error": …}`
-/// under a status of 200, must not pass for "no webhook".
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-#[expect(clippy::option_option, reason = "the outer one says whether the field is there")]
-struct WebhookFields {
-    #[serde(default, deserialize_with = "present")]
-    url: Option<Option<String>>,
-    #[serde(default, deserialize_with = "present")]
-    token: Option<Option<WebhookToken>>,
-}
-
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-impl TryFrom<WebhookFields> for Webhook {
-    type Error = &'static str;
-
-    fn try_from(fields: WebhookFields) -> Result<Self, Self::Error> {
-        match fields {
-            WebhookFields { url: None, token: None } => Err("neither `url` nor `token` in the object"),
-            WebhookFields { url, token } => Ok(Self { url: url.flatten(), token: token.flatten() }),
-        }
     }
 }
 
@@ -177,13 +154,13 @@ pub struct WebhookExecution {
     /// Identifies the execution.
     pub id: String,
     /// When Handinger made the delivery, with the UTC offset that the server wrote.
-    #[serde(with = "rfc3339")]
+    #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// How long the delivery took, in whole milliseconds; see also [`duration`](Self::duration).
     #[serde(deserialize_with = "whole_number")]
     pub duration_ms: u64,
     /// Why the delivery failed, if it did.
-    #[serde(default, deserialize_with = "free_text")]
+    #[serde(default)]
     pub error_message: Option<String>,
     /// Whether the endpoint returned a 2xx status; see also [`is_success`](Self::is_success).
     pub request_status: RequestStatus,
@@ -194,7 +171,7 @@ pub struct WebhookExecution {
     #[serde(default)]
     pub task_id: Option<String>,
     /// That task's title, when known. A character that the service cut in half is U+FFFD.
-    #[serde(default, deserialize_with = "free_text")]
+    #[serde(default)]
     pub task_title: Option<String>,
     /// Where the delivery went. It may be a credential: `Debug` prints only scheme, host and port.
     pub url: String,
@@ -232,6 +209,29 @@ impl WebhookExecution {
     #[must_use]
     pub fn duration(&self) -> Duration {
         Duration::from_millis(self.duration_ms)
+    }
+}
+
+/// Prints one line that sorts by time: RFC 3339 in UTC with three decimals, the outcome, the duration and the error
+/// message. Control characters become spaces.
+impl fmt::Display for WebhookExecution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.created_at.to_utc();
+        let (date, hour, minute, second) = (at.date(), at.hour(), at.minute(), at.second());
+        write!(
+            f,
+            "{date}T{hour:02}:{minute:02}:{second:02}.{:03}Z {}",
+            at.millisecond(),
+            self.request_status
+        )?;
+        if let Some(status) = self.response_status {
+            write!(f, " {status}")?;
+        }
+        write!(f, " {} ms", self.duration_ms)?;
+        match self.error_message.as_deref().map(one_line) {
+            Some(message) => write!(f, " {message}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -337,7 +337,22 @@ impl Serialize for RequestStatus {
 
 impl<'de> Deserialize<'de> for RequestStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read_str(deserializer, |status| Ok(Self::from(status)))
+        deserializer.deserialize_str(StatusVisitor)
+    }
+}
+
+/// Reads the status where it stands in the input, because a copy would cost an allocation for each execution.
+struct StatusVisitor;
+
+impl Visitor<'_> for StatusVisitor {
+    type Value = RequestStatus;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E>(self, status: &str) -> Result<RequestStatus, E> {
+        Ok(RequestStatus::from(status))
     }
 }
 

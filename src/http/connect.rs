@@ -1,122 +1,379 @@
-//! How a connection is opened: ureq's own way, with two differences.
+//! The agent of ureq, and how it opens a connection: ureq's own connectors, with three additions.
 //!
-//! - Whatever fails before there is a connection is marked as [`NotSent`], so that no guess is needed on whether
-//!   the request may have reached the server.
-//! - A connection on which something unread is left below TLS is not reused; see [`StrayCheck`].
+//! - [`NotSent`] marks an error before which nothing of the request was sent, and says where it occurred.
+//! - [`CachingResolver`] keeps the addresses of a host for a minute.
+//! - [`Socket`] saves half of a call's system calls.
 //!
-//! Of `ureq::unversioned`, which may change in minor versions, only traits are implemented and constructors called.
+//! `ureq::unversioned` may change in minor versions. This file implements its traits and calls the constructors of its
+//! connectors; it constructs none of its structs, because they gain fields.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io::ErrorKind;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::http::uri::{Authority, Scheme};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, TcpConnector, Transport,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport, time,
 };
-use ureq::{Agent, Error, Timeout};
+use ureq::{Agent, Error, Proxy, ProxyProtocol};
 
-use super::resolve::CachingResolver;
-use super::transport::{Socket, StrayCheck, open_tunnel};
+use super::settings::{BaseUrl, Configure, without_user};
+use super::{MAX_ADDRESS_AGE, proxy};
 
-/// An agent with ureq's own connectors.
-pub(super) fn agent(config: Config, resolver: CachingResolver) -> Agent {
-    Agent::with_parts(config, Marking(chain()), resolver)
+/// Creates the agent, with its resolver: ureq's defaults, the TLS library and roots that the features select, and the
+/// environment's proxy. `configure` may change all of them.
+pub(super) fn agent(
+    base_url: &BaseUrl,
+    user_agent: &str,
+    configure: Configure,
+) -> Result<(Agent, CachingResolver), String> {
+    // A proxy would look for a loopback host on its own machine, and receive the key.
+    let is_direct = base_url.is_loopback();
+    let proxy =
+        if is_direct { None } else { proxy::from_environment(&base_url.scheme, &base_url.authority)? };
+    // For a proxy, because our header does not reach it.
+    let mut config = configure(with_tls(Agent::config_builder()).proxy(proxy).user_agent(user_agent));
+    if is_direct {
+        config = config.proxy(None);
+    }
+    let config = config.build();
+    check_features(&config, &base_url.scheme)?;
+    let resolver = CachingResolver::new(DefaultResolver::default());
+    Ok((Agent::with_parts(config, Sockets(connector()), resolver.clone()), resolver))
 }
 
-/// Whether the request that failed with `error` was certainly not sent.
-///
-/// Of our own agent's errors that is always known; of another agent's, only if the kind of error says so.
-pub(super) fn is_not_sent(error: &Error) -> bool {
-    match error {
-        Error::Other(marked) => marked.is::<NotSent>(),
-        Error::Timeout(phase) => matches!(phase, Timeout::Resolve | Timeout::Connect),
-        Error::HostNotFound
-        | Error::ConnectionFailed
-        | Error::ConnectProxyFailed(_)
-        | Error::InvalidProxyUrl
-        | Error::Tls(_)
-        | Error::TlsRequired => true,
-        // Of TCP, and of the TLS handshake by rustls. That the server rejected *our* certificate, it says in other
-        // words, and in TLS 1.3 only after the request was sent.
-        Error::Io(error) => {
-            error.kind() == ErrorKind::ConnectionRefused
-                || error.to_string().starts_with("invalid peer certificate")
+type ConfigBuilder = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
+
+/// Selects the TLS library and the roots of the features.
+fn with_tls(config: ConfigBuilder) -> ConfigBuilder {
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    {
+        use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+
+        let is_rustls = cfg!(feature = "rustls");
+        let is_platform = cfg!(feature = "platform-verifier");
+        let tls = TlsConfig::builder()
+            .provider(if is_rustls { TlsProvider::Rustls } else { TlsProvider::NativeTls })
+            .root_certs(if is_platform { RootCerts::PlatformVerifier } else { RootCerts::WebPki });
+        config.tls_config(tls.build())
+    }
+    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+    config
+}
+
+/// Rejects a configuration for which this build lacks a feature: ureq panics when it connects, or connects without it.
+fn check_features(config: &Config, scheme: &Scheme) -> Result<(), &'static str> {
+    let proxy = config.proxy().map(Proxy::protocol);
+    let is_socks = proxy.is_some_and(|proxy| !matches!(proxy, ProxyProtocol::Http | ProxyProtocol::Https));
+    if is_socks && !cfg!(feature = "socks-proxy") {
+        return Err("a SOCKS proxy needs the cargo feature `socks-proxy` of handinger");
+    }
+    if *scheme != Scheme::HTTPS && proxy != Some(ProxyProtocol::Https) {
+        return Ok(());
+    }
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    {
+        use ureq::tls::{RootCerts, TlsProvider};
+
+        let is_rustls = config.tls_config().provider() == TlsProvider::Rustls;
+        let is_platform = matches!(config.tls_config().root_certs(), RootCerts::PlatformVerifier);
+        if is_rustls && !cfg!(feature = "rustls") {
+            Err("TLS by rustls needs the cargo feature `rustls` of handinger")
+        } else if !is_rustls && !cfg!(feature = "native-tls") {
+            Err("TLS by the system's library needs the cargo feature `native-tls` of handinger")
+        } else if is_rustls && is_platform && !cfg!(feature = "platform-verifier") {
+            Err("the system's root certificates need the cargo feature `platform-verifier` of handinger")
+        } else {
+            Ok(())
         }
-        // Of the handshake; later errors of native-tls are I/O errors.
-        #[cfg(feature = "native-tls")]
-        Error::NativeTls(_) => true,
-        _ => false,
+    }
+    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+    Err("https needs the cargo feature `rustls` or `native-tls` of handinger")
+}
+
+/// Returns what ureq's `DefaultConnector` does, in two halves that mark their errors.
+fn connector() -> impl Connector {
+    let connector = ();
+    #[cfg(feature = "socks-proxy")]
+    let connector = connector.chain(ureq::unversioned::transport::SocksConnector::default());
+    let connector = connector.chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+    let connector = ().chain(Marked { step: Step::Connect, connector });
+    #[cfg(feature = "rustls")]
+    let connector = connector.chain(Marked {
+        step: Step::Tls,
+        connector: ureq::unversioned::transport::RustlsConnector::default(),
+    });
+    #[cfg(feature = "native-tls")]
+    let connector = connector.chain(Marked {
+        step: Step::Tls,
+        connector: ureq::unversioned::transport::NativeTlsConnector::default(),
+    });
+    connector
+}
+
+/// A step on the way to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Lookup,
+    /// TCP, and what a proxy does.
+    Connect,
+    Tls,
+}
+
+/// Marks the errors of a connector.
+#[derive(Debug)]
+struct Marked<C> {
+    step: Step,
+    connector: C,
+}
+
+impl<In: Transport, C: Connector<In>> Connector<In> for Marked<C> {
+    type Out = C::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        let result = self.connector.connect(details, chained);
+        result.map_err(|error| NotSent::mark(self.step, details.uri, error))
     }
 }
 
-/// The TLS libraries are not dependencies of this crate, so their errors are known by their words.
-pub(super) fn is_about_a_certificate(error: &(dyn StdError + 'static)) -> bool {
-    error.to_string().contains("certificate")
-}
-
-/// The mark that a request was not sent.
+/// The mark of an error before which nothing of the request was sent.
 #[derive(Debug)]
-pub(super) struct NotSent(Error);
+pub(super) struct NotSent {
+    pub(super) step: Step,
+    /// The host and port of the base URL or, for the connection to a proxy, of the proxy.
+    pub(super) host: String,
+    pub(super) error: Error,
+}
 
 impl NotSent {
-    pub(super) fn mark(error: Error) -> Error {
-        Error::Other(Box::new(Self(error)))
+    fn mark(step: Step, uri: &Uri, error: Error) -> Error {
+        match error {
+            // The connection to a proxy is opened within the one through it.
+            Error::Other(marked) if marked.is::<Self>() => Error::Other(marked),
+            error => {
+                let host = uri.authority().map(without_user).unwrap_or_default().to_owned();
+                Error::Other(Box::new(Self { step, host, error }))
+            }
+        }
     }
 
-    /// The error below the mark, if it is marked; below two of them, if it is about the connection to a proxy.
-    pub(super) fn unmark(error: Error) -> Error {
+    /// Returns the mark, or else the error that has none.
+    pub(super) fn of(error: Error) -> Result<Self, Error> {
         match error {
-            Error::Other(marked) => match marked.downcast::<Self>() {
-                Ok(not_sent) => Self::unmark(not_sent.0),
-                Err(other) => Error::Other(other),
-            },
-            other => other,
+            Error::Other(error) => error.downcast().map(|marked| *marked).map_err(Error::Other),
+            error => Err(error),
+        }
+    }
+
+    /// Says what failed, with which host, and through which proxy.
+    pub(super) fn problem(&self, proxy: Option<&str>) -> String {
+        let host = &self.host;
+        let (peer, via) = match proxy {
+            Some(proxy) if proxy == host => (format!("the proxy {host}"), String::new()),
+            Some(proxy) => (host.clone(), format!(" through the proxy {proxy}")),
+            None => (host.clone(), String::new()),
+        };
+        match (self.step, self.proxy_status()) {
+            (Step::Lookup, _) => format!("could not look up {peer}"),
+            (Step::Connect, None) => format!("could not connect to {peer}{via}"),
+            (Step::Connect, Some(status)) => {
+                format!("could not connect to {peer}{via}, which returned {status}")
+            }
+            (Step::Tls, _) if self.rejects_certificate() => {
+                format!("the certificate of {peer} was rejected{}", self.remedy())
+            }
+            (Step::Tls, _) => format!("could not complete the TLS handshake with {peer}{via}"),
+        }
+    }
+
+    fn remedy(&self) -> &'static str {
+        if cfg!(not(feature = "platform-verifier")) && self.error.to_string().contains("UnknownIssuer") {
+            "; the cargo feature `platform-verifier` of handinger trusts the issuers that this machine trusts"
+        } else {
+            ""
+        }
+    }
+
+    /// Whether a retry would end in the same way.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.proxy_status(), Some(403 | 407))
+            || self.rejects_certificate()
+            || self.rejects_password()
+    }
+
+    /// Returns the status in `CONNECT proxy failed: proxy server responded 407/407`.
+    fn proxy_status(&self) -> Option<u16> {
+        match &self.error {
+            Error::ConnectProxyFailed(reason) => reason.rsplit('/').next()?.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The TLS libraries are not dependencies of this crate, so their errors are known by their words.
+    fn rejects_certificate(&self) -> bool {
+        let text = self.error.to_string();
+        let is_rustls = text.contains("invalid peer certificate");
+        let is_native = text.contains("certificate verify failed") // OpenSSL
+            || text.contains("certificate was not trusted") // macOS
+            || text.contains("certificate chain"); // Windows
+        self.step == Step::Tls && (is_rustls || is_native)
+    }
+
+    fn rejects_password(&self) -> bool {
+        match &self.error {
+            // The system's own errors, such as a firewall's EACCES, have a number.
+            Error::Io(error) => error.kind() == ErrorKind::PermissionDenied && error.raw_os_error().is_none(),
+            _ => false,
         }
     }
 }
 
 impl fmt::Display for NotSent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        self.error.fmt(f)
     }
 }
 
 impl StdError for NotSent {}
 
-/// What ureq's `DefaultConnector` does, with [`StrayCheck`] between TCP (or the tunnel through a proxy) and TLS. Settings
-/// that it would complain of are rejected when the client is built.
-fn chain() -> impl Connector {
-    let connector = ();
-    #[cfg(feature = "socks-proxy")]
-    let connector = connector.chain(ureq::unversioned::transport::SocksConnector::default());
-    let connector =
-        connector.chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(StrayCheck);
-    #[cfg(feature = "rustls")]
-    let connector = connector.chain(ureq::unversioned::transport::RustlsConnector::default());
-    #[cfg(feature = "native-tls")]
-    let connector = connector.chain(ureq::unversioned::transport::NativeTlsConnector::default());
-    connector
+/// Keeps the addresses of a host for [`MAX_ADDRESS_AGE`], because ureq looks a host up before every request, also for a
+/// connection from its pool.
+#[derive(Clone)]
+pub(super) struct CachingResolver {
+    resolver: Arc<dyn Resolver>,
+    cache: Arc<Mutex<Cache>>,
 }
 
-/// Marks what the connectors within it report.
-#[derive(Debug)]
-struct Marking<C>(C);
+#[derive(Default)]
+struct Cache {
+    /// The base URL's host and, if there is one, the proxy's, each with the time of its lookup.
+    hosts: HashMap<Host, (ResolvedSocketAddrs, Instant)>,
+    /// How often the addresses have been forgotten.
+    failures: usize,
+}
 
-impl<C: Connector> Connector for Marking<C> {
+type Host = (Option<Scheme>, Option<Authority>);
+
+impl CachingResolver {
+    fn new(resolver: impl Resolver) -> Self {
+        Self { resolver: Arc::new(resolver), cache: Arc::default() }
+    }
+
+    /// Forgets all addresses, and rotates those of later lookups by one more: ureq ends at some errors that concern a
+    /// single address, such as the EACCES of a firewall.
+    pub(super) fn forget(&self) {
+        let mut cache = self.cache();
+        cache.hosts.clear();
+        cache.failures = cache.failures.wrapping_add(1);
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Resolver for CachingResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let host = (uri.scheme().cloned(), uri.authority().cloned());
+        if let Some((addresses, looked_up)) = self.cache().hosts.get(&host)
+            && looked_up.elapsed() < MAX_ADDRESS_AGE
+        {
+            return Ok(addresses.clone());
+        }
+        let found = self.resolver.resolve(uri, config, timeout);
+        let mut addresses = found.map_err(|error| NotSent::mark(Step::Lookup, uri, error))?;
+        let mut cache = self.cache();
+        let by = cache.failures % addresses.len().max(1);
+        addresses.rotate_left(by);
+        cache.hosts.insert(host, (addresses.clone(), Instant::now()));
+        Ok(addresses)
+    }
+}
+
+impl fmt::Debug for CachingResolver {
+    /// Leaves out the hosts, because a proxy's authority holds its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachingResolver").finish_non_exhaustive()
+    }
+}
+
+/// Wraps each connection into a [`Socket`] that is not within another.
+#[derive(Debug)]
+struct Sockets<C>(C);
+
+impl<C: Connector> Connector for Sockets<C> {
     type Out = Box<dyn Transport>;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, Error> {
-        // Through a proxy a connection is within another, which is opened by a call of this method in this one.
-        let is_direct = details.config.proxy().is_none();
-        let open = || self.0.connect(details, None);
-        let transport = if is_direct { open() } else { open_tunnel(details.timeout, open) };
-        let transport = transport.map_err(NotSent::mark)?;
+        let transport = self.0.connect(details, None)?;
+        // The connection to a proxy is opened by a call of its own, without a proxy in its configuration.
+        let is_within_another = details.config.proxy().is_some();
         Ok(transport.map(|transport| -> Self::Out {
-            if is_direct { Box::new(Socket::new(transport)) } else { Box::new(transport) }
+            if is_within_another {
+                Box::new(transport)
+            } else {
+                Box::new(Socket { transport, in_use: false })
+            }
         }))
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// A connection that costs fewer system calls: of the ten that ureq makes for a call, five are left.
+///
+/// - ureq asks a connection whether it is open when a call is done with it, and again before the next one. Only the
+///   second reply matters, so the first is given without asking.
+/// - ureq sets a socket's timeouts when they are not those of the last time, and what is left of a minute never is.
+///   Systems measure them no finer than in milliseconds; passed on in [`whole_millis`], they mostly are the same.
+#[derive(Debug)]
+struct Socket<T> {
+    transport: T,
+    in_use: bool,
+}
+
+impl<T: Transport> Transport for Socket<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.transport.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.in_use = true;
+        self.transport.transmit_output(amount, whole_millis(timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.transport.await_input(whole_millis(timeout))
+    }
+
+    fn is_open(&mut self) -> bool {
+        mem::take(&mut self.in_use) || self.transport.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.transport.is_tls()
+    }
+}
+
+/// Rounds the timeout up to the next millisecond.
+fn whole_millis(mut timeout: NextTimeout) -> NextTimeout {
+    if let time::Duration::Exact(after) = timeout.after {
+        let millis = Duration::new(after.as_secs(), after.subsec_millis() * 1_000_000);
+        timeout.after = (millis + Duration::from_millis(1)).into();
+    }
+    timeout
+}

@@ -2,70 +2,67 @@
 
 use std::io::Read;
 
-use serde::Deserialize;
+use serde_json::Value;
 use ureq::Body;
 
-use super::{MAX_BODY, MAX_KEPT_BODY};
-use crate::lenient::free_text;
+use super::{MAX_BODY, MAX_KEPT_BODY, Response};
 
 /// Appends the complete body to `bytes`; after an error (too large, truncated, too slow) they hold what came.
-pub(super) fn read_complete(body: &mut Body, bytes: &mut Vec<u8>) -> Result<(), ureq::Error> {
+pub(super) fn read_complete(mut body: Body, bytes: &mut Vec<u8>) -> Result<(), ureq::Error> {
     let announced = body.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     bytes.reserve_exact(announced.min(MAX_BODY));
     body.with_config().limit(MAX_BODY as u64).reader().read_to_end(bytes)?;
     Ok(())
 }
 
-/// The beginning of a body. That it is truncated does not matter: the status has come, and says more.
-pub(super) fn read_beginning(body: &mut Body) -> Vec<u8> {
+/// Returns the beginning of a body. Its truncation is no failure, because the status has come, and says more.
+pub(super) fn read_beginning(mut body: Body) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = body.as_reader().take(MAX_KEPT_BODY as u64).read_to_end(&mut bytes);
     bytes
 }
 
-/// What an error's body says: JSON in three shapes, an HTML page, or plain text.
+/// Returns the part of a response that an error keeps.
+pub(super) fn kept(mut response: Response) -> Response {
+    response.body_mut().truncate(MAX_KEPT_BODY);
+    response.body_mut().shrink_to_fit();
+    response
+}
+
+/// Says what came in place of the API's JSON, with the title of a page. Other text may hold a token.
+pub(super) fn describe_unusable(body: &[u8]) -> (&'static str, Option<String>) {
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    match text.chars().next() {
+        None => ("the response is empty", None),
+        Some('<') => ("the response is HTML, not JSON", title_of(text)),
+        Some('{' | '[') => ("the response is not what the API documents", None),
+        Some(_) => ("the response is not JSON", None),
+    }
+}
+
+/// Returns the message in an error's body: JSON in six shapes, an HTML page, or plain text.
 pub(super) fn message_in(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
-    let message = match text.trim_start().chars().next()? {
-        '{' => in_json(&text),
-        '<' => in_html(&text),
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let message = match text.chars().next()? {
+        '{' => in_json(text),
+        '<' => title_of(text),
         _ => plain_text(body).map(str::to_owned),
     };
     Some(message?.trim().to_owned()).filter(|message| !message.is_empty())
 }
 
-/// Each shape by itself, so that a field that is odd in one of them does not hide another.
 fn in_json(text: &str) -> Option<String> {
-    let shapes = [
-        serde_json::from_str::<Nested>(text).ok().and_then(|body| body.error.message),
-        serde_json::from_str::<Flat>(text).ok().and_then(|body| body.error),
-        serde_json::from_str::<Bare>(text).ok().and_then(|body| body.message),
-    ];
-    shapes.into_iter().flatten().find(|message| !message.trim().is_empty())
+    const PLACES: [&str; 6] =
+        ["/error/message", "/error", "/message", "/detail", "/errors/0/message", "/title"];
+    let body: Value = serde_json::from_str(text).ok()?;
+    let texts = PLACES.iter().filter_map(|place| body.pointer(place)?.as_str());
+    texts.map(str::to_owned).find(|text| !text.trim().is_empty())
 }
 
-/// `{"error": {"message": "…"}}`
-#[derive(Deserialize)]
-struct Nested {
-    error: Bare,
-}
-
-/// `{"error": "…"}`
-#[derive(Deserialize)]
-struct Flat {
-    #[serde(deserialize_with = "free_text")]
-    error: Option<String>,
-}
-
-/// `{"message": "…"}`
-#[derive(Deserialize)]
-struct Bare {
-    #[serde(deserialize_with = "free_text")]
-    message: Option<String>,
-}
-
-/// The title of a page or, without one, its first heading: that is where a proxy says `502 Bad Gateway`.
-fn in_html(page: &str) -> Option<String> {
+/// Returns the title of a page or, without one, its first heading: a proxy writes `502 Bad Gateway` there.
+pub(super) fn title_of(page: &str) -> Option<String> {
     let lowercase = page.to_ascii_lowercase(); // of the same length
     ["title", "h1", "h2", "h3"].into_iter().find_map(|element| {
         let start = lowercase.match_indices(&format!("<{element}")).find_map(|(start, tag)| {
@@ -78,7 +75,7 @@ fn in_html(page: &str) -> Option<String> {
     })
 }
 
-/// HTML without its tags and its commonest character references.
+/// Strips tags, and decodes the commonest character references.
 fn text_of(html: &str) -> String {
     let mut text = String::new();
     for (index, part) in html.split('<').enumerate() {
@@ -90,11 +87,11 @@ fn text_of(html: &str) -> String {
         .fold(text, |text, (reference, character)| text.replace(reference, character))
 }
 
-/// A body that a person wrote as plain text: neither truncated JSON, nor binary.
+/// Returns a body that a person wrote as plain text: neither truncated JSON, nor binary.
 fn plain_text(body: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
-        // Where the body is truncated, so may be its last character.
+        // A truncated body may end within a character.
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(&body[..error.valid_up_to()]).ok()?
         }

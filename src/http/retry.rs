@@ -2,74 +2,45 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
-use time::{Date, OffsetDateTime};
 use ureq::http::{HeaderMap, Method, StatusCode};
 
-use super::{MAX_RETRY_WAIT, MAX_TIME};
+use super::{LONGEST_TIME, MAX_RETRY_WAIT};
+use crate::error::{Failure, Stage};
 
-/// Where the server does not ask for a wait: the first, doubled for every further one, and the last.
+/// The waits if the server does not ask for one: the first, doubled for every further one, and the last.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LAST_BACKOFF: Duration = Duration::from_secs(8);
-
-/// How far a failed attempt came.
-#[derive(Clone, Copy)]
-pub(super) enum Outcome {
-    /// Nothing of the request was sent.
-    NotSent,
-    /// The request was sent, or a part of it; no complete response came back.
-    NoResponse,
-    /// A response with a status other than 2xx.
-    Status(StatusCode, Hints),
-    /// A 2xx response that is unusable, and would be so again.
-    Unusable,
-}
-
-/// What a response asks of the client.
-#[derive(Clone, Copy)]
-pub(super) struct Hints {
-    /// `x-should-retry`.
-    should_retry: Option<bool>,
-    /// How long to wait: zero if the time is over, `None` if it is not said in a valid form.
-    pub(super) wait: Option<Duration>,
-}
-
-impl Hints {
-    pub(super) fn of(headers: &HeaderMap, now: OffsetDateTime) -> Self {
-        let should_retry = text(headers, "x-should-retry");
-        let should_retry = should_retry.and_then(|value| value.to_ascii_lowercase().parse().ok());
-        Self { should_retry, wait: retry_after(headers, now) }
-    }
-}
 
 /// What follows from a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// Whether a retry may succeed where the attempt failed.
+    /// A retry may succeed where the attempt failed.
     pub(super) is_transient: bool,
-    /// Whether it is safe to find out.
+    /// It is safe to find out.
     pub(super) retry: bool,
     pub(super) may_have_been_applied: bool,
 }
 
-/// The table in the documentation of `Error`, row by row.
-pub(super) fn judge(method: &Method, outcome: Outcome) -> Verdict {
-    let may_have_been_applied = match outcome {
-        Outcome::NotSent => false,
-        Outcome::NoResponse | Outcome::Unusable => true,
-        // A 503 with a time to retry after was rejected at the door (RFC 9110 §15.6.4).
-        Outcome::Status(StatusCode::SERVICE_UNAVAILABLE, hints) => hints.wait.is_none(),
+/// The table in the documentation of `Error`, line by line.
+pub(super) fn judge(method: &Method, failure: &Failure) -> Verdict {
+    let may_have_been_applied = match failure.stage {
+        Stage::Blocked | Stage::NotSent => false,
+        Stage::NoResponse | Stage::Unusable => true,
+        // The change was made, and its result is elsewhere (RFC 9110 §15.4.4).
+        Stage::Status(StatusCode::SEE_OTHER) => true,
         // Statuses that are not defined are those of a server's error (RFC 9110 §15), and 101 says nothing.
-        Outcome::Status(status, _) => !(status.is_redirection() || status.is_client_error()),
+        Stage::Status(status) => !(status.is_redirection() || status.is_client_error()),
     };
-    let is_transient = match outcome {
-        Outcome::NotSent | Outcome::NoResponse => true,
-        Outcome::Unusable => false,
-        Outcome::Status(status, hints) => {
-            hints.should_retry.unwrap_or(matches!(status.as_u16(), 408 | 409 | 429 | 500..))
+    let is_transient = match failure.stage {
+        Stage::NotSent | Stage::NoResponse => true,
+        Stage::Blocked | Stage::Unusable => false,
+        Stage::Status(status) => {
+            should_retry(failure).unwrap_or(matches!(status.as_u16(), 408 | 409 | 429 | 500..))
         }
     };
-    let is_redirect = matches!(outcome, Outcome::Status(status, _) if status.is_redirection());
+    let is_redirect = matches!(failure.stage, Stage::Status(status) if status.is_redirection());
     Verdict {
         is_transient,
         retry: is_transient && (method.is_idempotent() || !(may_have_been_applied || is_redirect)),
@@ -77,9 +48,15 @@ pub(super) fn judge(method: &Method, outcome: Outcome) -> Verdict {
     }
 }
 
-/// How long to wait before the next attempt; `None` if the server asks for more than [`MAX_RETRY_WAIT`].
+/// The response's `x-should-retry`.
+fn should_retry(failure: &Failure) -> Option<bool> {
+    let value = text(failure.response.as_ref()?.headers(), "x-should-retry")?;
+    value.to_ascii_lowercase().parse().ok()
+}
+
+/// Returns how long to wait before the next attempt; `None` if the server asks for more than [`MAX_RETRY_WAIT`].
 ///
-/// `asked` is what the server asks for, `attempts` counts those so far, from 1, and `jitter` is between 0 and 1.
+/// `attempts` counts those so far, from 1, and `jitter` is between 0 and 1.
 pub(super) fn wait(asked: Option<Duration>, attempts: u32, jitter: f64) -> Option<Duration> {
     match asked {
         Some(wait) if wait > MAX_RETRY_WAIT => None,
@@ -97,12 +74,23 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
-fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
+/// How long the response asks to wait: zero if the time is over, `None` if it does not ask in a valid form.
+pub(super) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
     let millis = text(headers, "retry-after-ms").and_then(decimal).map(|millis| seconds(millis / 1000.0));
     millis.or_else(|| {
         let value = text(headers, "retry-after")?;
-        decimal(value).map(seconds).or_else(|| until(value, now))
+        decimal(value).map(seconds).or_else(|| {
+            // The server's clock, because the local one may differ.
+            let now = text(headers, "date").and_then(http_date).unwrap_or(now);
+            let wait = Duration::try_from(http_date(value)? - now).unwrap_or(Duration::ZERO);
+            Some(wait.min(LONGEST_TIME))
+        })
     })
+}
+
+/// An IMF-fixdate (RFC 9110 §5.6.7).
+fn http_date(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc2822).ok()
 }
 
 /// A number of digits and at most one point, unlike what `f64` would accept: no sign, no exponent, no `inf` or `NaN`.
@@ -113,43 +101,16 @@ fn decimal(text: &str) -> Option<f64> {
 
 /// Capped, so that a caller can add it to an `Instant`.
 fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(MAX_TIME).min(MAX_TIME)
-}
-
-/// The time left until an HTTP date, in any of the three formats of RFC 9110 §5.6.7.
-fn until(date: &str, now: OffsetDateTime) -> Option<Duration> {
-    let at = OffsetDateTime::parse(date, &Rfc2822).ok().or_else(|| {
-        let date = from_rfc850(date, now.date()).or_else(|| from_asctime(date))?;
-        OffsetDateTime::parse(&date, &Rfc2822).ok()
-    })?;
-    Some(Duration::try_from(at - now).unwrap_or(Duration::ZERO).min(MAX_TIME))
-}
-
-/// `Sunday, 06-Nov-94 08:49:37 GMT`, as RFC 2822 writes it. A year more than 50 years ahead is one of the past.
-fn from_rfc850(date: &str, today: Date) -> Option<String> {
-    let (_, date) = date.split_once(", ")?;
-    let (date, time) = date.split_once(' ')?;
-    let mut parts = date.split('-');
-    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    let year: i32 = year.parse().ok().filter(|_| year.len() == 2)?;
-    let year = today.year() - today.year() % 100 + year;
-    let year = if year > today.year() + 50 { year - 100 } else { year };
-    Some(format!("{day} {month} {year} {time}"))
-}
-
-/// `Sun Nov  6 08:49:37 1994`, as RFC 2822 writes it.
-fn from_asctime(date: &str) -> Option<String> {
-    let mut parts = date.split_ascii_whitespace().skip(1);
-    let (month, day, time, year) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    Some(format!("{day} {month} {year} {time} GMT"))
+    Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_TIME).min(LONGEST_TIME)
 }
 
 #[cfg(test)]
 mod tests {
     use time::format_description::well_known::Rfc3339;
-    use ureq::http::{HeaderName, HeaderValue};
+    use ureq::http::{HeaderName, HeaderValue, Response};
 
     use super::*;
+    use crate::error::ErrorKind;
 
     const IDEMPOTENT: [Method; 3] = [Method::GET, Method::PUT, Method::DELETE];
 
@@ -160,71 +121,69 @@ mod tests {
         parsed.collect()
     }
 
-    fn outcome_of(status: u16, headers: &HeaderMap) -> Outcome {
-        let hints = Hints::of(headers, OffsetDateTime::UNIX_EPOCH);
-        Outcome::Status(StatusCode::from_u16(status).unwrap(), hints)
+    fn failure_at(stage: Stage) -> Failure {
+        Failure::new(stage, ErrorKind::Status, "")
     }
 
-    /// What GET, PUT and DELETE must agree on, and what POST does: whether each is retried, and whether a change may have
-    /// been made. Of the former, exactly what is transient is retried.
+    fn response(status: u16, headers: &[(&'static str, &str)]) -> Failure {
+        let mut response = Response::new(Vec::new());
+        *response.headers_mut() = self::headers(headers);
+        let stage = Stage::Status(StatusCode::from_u16(status).unwrap());
+        Failure { response: Some(response), ..failure_at(stage) }
+    }
+
+    /// Checks a line of the table: whether GET, PUT and DELETE are retried, whether POST is, and whether a change may have
+    /// been made. A failure is transient exactly if the former are retried.
     #[track_caller]
-    fn check(outcome: Outcome, [idempotent, post]: [bool; 2], may_have_been_applied: bool, row: &str) {
+    fn check(failure: &Failure, [idempotent, post]: [bool; 2], may_have_been_applied: bool, line: &str) {
         for method in IDEMPOTENT {
             let may_have_been_applied = may_have_been_applied && method != Method::GET;
             let expected = Verdict { is_transient: idempotent, retry: idempotent, may_have_been_applied };
-            assert_eq!(judge(&method, outcome), expected, "{method} {row}");
+            assert_eq!(judge(&method, failure), expected, "{method} {line}");
         }
         let expected = Verdict { is_transient: idempotent, retry: post, may_have_been_applied };
-        assert_eq!(judge(&Method::POST, outcome), expected, "POST {row}");
+        assert_eq!(judge(&Method::POST, failure), expected, "POST {line}");
     }
 
     #[test]
-    fn the_table_without_a_response() {
-        check(Outcome::NotSent, [true, true], false, "never sent");
-        check(Outcome::NoResponse, [true, false], true, "sent, and no complete response");
-        check(Outcome::Unusable, [false, false], true, "a complete response that does not decode");
+    fn stages_without_a_status_are_judged_as_documented() {
+        check(&failure_at(Stage::Blocked), [false, false], false, "a rejected certificate");
+        check(&failure_at(Stage::NotSent), [true, true], false, "never sent");
+        check(&failure_at(Stage::NoResponse), [true, false], true, "sent, and no complete response");
+        check(&failure_at(Stage::Unusable), [false, false], true, "a response that does not decode");
     }
 
     #[test]
-    fn the_table_of_statuses() {
-        let none = HeaderMap::new();
+    fn every_status_is_judged_as_documented() {
         for status in 100..1000 {
-            let row = status.to_string();
             let (retries, may_have_been_applied) = match status {
                 200..300 => continue,
-                100..200 => ([false, false], true),
+                100..200 | 303 => ([false, false], true),
                 408 | 409 | 429 => ([true, true], false),
                 500.. => ([true, false], true),
                 _ => ([false, false], false),
             };
-            let outcome = outcome_of(status, &none);
-            check(outcome, retries, may_have_been_applied, &row);
+            check(&response(status, &[]), retries, may_have_been_applied, &status.to_string());
         }
     }
 
     #[test]
-    fn a_503_with_a_time_to_retry_after_was_not_applied() {
-        for hint in
-            [("retry-after", "1"), ("retry-after", "0"), ("retry-after-ms", "1"), ("retry-after", "61")]
-        {
-            let headers = headers(&[hint]);
-            check(outcome_of(503, &headers), [true, true], false, "503");
-            for status in [500, 502, 504, 529] {
-                let outcome = outcome_of(status, &headers);
-                check(outcome, [true, false], true, &format!("{status} {hint:?}"));
+    fn retry_after_does_not_prove_that_a_5xx_was_not_applied() {
+        for status in [500, 502, 503, 504, 529] {
+            for header in [("retry-after", "1"), ("retry-after", "0"), ("retry-after-ms", "1")] {
+                check(&response(status, &[header]), [true, false], true, &format!("{status} {header:?}"));
             }
         }
-        let junk = headers(&[("retry-after", "soon")]);
-        check(outcome_of(503, &junk), [true, false], true, "503, junk");
     }
 
     #[test]
-    fn x_should_retry_is_obeyed_but_for_a_post_only_where_nothing_was_changed() {
+    fn x_should_retry_is_obeyed_for_a_post_only_if_nothing_was_changed() {
         for (status, value, retries, may_have_been_applied) in [
             (400, "true", [true, true], false),
             (404, "true", [true, true], false),
             (422, "True", [true, true], false),
             (429, "true", [true, true], false),
+            (303, "true", [true, false], true),
             (307, "true", [true, false], false),
             (500, "true", [true, false], true),
             (503, "true", [true, false], true),
@@ -238,13 +197,8 @@ mod tests {
             (429, "no", [true, true], false),
             (500, "tr\u{fc}e", [true, false], true),
         ] {
-            let headers = headers(&[("x-should-retry", value)]);
-            let outcome = outcome_of(status, &headers);
-            check(outcome, retries, may_have_been_applied, &format!("{status}, x-should-retry: {value}"));
-        }
-        for (value, retries) in [("true", [true, true]), ("false", [false, false])] {
-            let headers = headers(&[("x-should-retry", value), ("retry-after", "1")]);
-            check(outcome_of(503, &headers), retries, false, value);
+            let failure = response(status, &[("x-should-retry", value)]);
+            check(&failure, retries, may_have_been_applied, &format!("{status}, x-should-retry: {value}"));
         }
     }
 
@@ -269,24 +223,15 @@ mod tests {
             ("60", Some(Duration::from_secs(60))),
             ("61", Some(Duration::from_secs(61))),
             ("86400", Some(day)),
-            ("99999999999999999999", Some(MAX_TIME)),
-            (&digits, Some(MAX_TIME)),
+            ("99999999999999999999", Some(LONGEST_TIME)),
+            (&digits, Some(LONGEST_TIME)),
             ("0.0000000001", Some(Duration::ZERO)),
             ("Sat, 31 Jan 2026 23:59:40 GMT", Some(Duration::from_millis(9500))),
             ("Sun, 01 Feb 2026 00:00:00 GMT", Some(Duration::from_millis(29_500))),
             (" Sun, 01 Feb 2026 23:59:30 GMT ", Some(Duration::from_millis(86_399_500))),
             ("Sat, 31 Jan 2026 23:59:30 GMT", Some(Duration::ZERO)),
             ("Thu, 01 Jan 1970 00:00:00 GMT", Some(Duration::ZERO)),
-            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(MAX_TIME)),
-            ("Saturday, 31-Jan-26 23:59:40 GMT", Some(Duration::from_millis(9500))),
-            ("Sunday, 31-Jan-76 23:59:40 GMT", Some(MAX_TIME)),
-            ("Monday, 31-Jan-77 23:59:40 GMT", Some(Duration::ZERO)),
-            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(Duration::ZERO)),
-            ("Sunday, 06-Nov-194 08:49:37 GMT", None),
-            ("Sat Jan 31 23:59:40 2026", Some(Duration::from_millis(9500))),
-            ("Sun Feb  1 00:00:00 2026", Some(Duration::from_millis(29_500))),
-            ("Sun Nov  6 08:49:37 1994", Some(Duration::ZERO)),
-            ("Sun Nov", None),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(LONGEST_TIME)),
             ("Sat, 31 Feb 2026 00:00:00 GMT", None),
             ("2026-02-01T00:00:00Z", None),
             ("", None),
@@ -311,6 +256,18 @@ mod tests {
             );
         }
         assert_eq!(retry_after(&HeaderMap::new(), now()), None);
+    }
+
+    #[test]
+    fn retry_after_date_is_measured_from_the_date_of_the_response() {
+        for (date, asked) in [
+            ("Sat, 31 Jan 2026 23:49:30 GMT", Some(Duration::from_secs(30))),
+            ("Sat, 31 Jan 2026 23:50:00 GMT", Some(Duration::ZERO)),
+            ("ten to midnight", Some(Duration::ZERO)),
+        ] {
+            let headers = headers(&[("date", date), ("retry-after", "Sat, 31 Jan 2026 23:50:00 GMT")]);
+            assert_eq!(retry_after(&headers, now()), asked, "{date}");
+        }
     }
 
     #[test]

@@ -5,11 +5,6 @@ use std::time::Duration;
 
 use handinger::{Error, ErrorKind, HandingerClient, UpdateWebhook};
 use serde_json::json;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Timeout};
 
 use crate::support::{Server, WEBHOOK, builder, client, response, response_with, unlistened};
 
@@ -150,16 +145,6 @@ fn header_ignores_case_and_returns_only_text() {
     }
 }
 
-/// Times out, as for a name server that never responds.
-#[derive(Debug)]
-struct SilentResolver;
-
-impl Resolver for SilentResolver {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        Err(ureq::Error::Timeout(Timeout::Resolve))
-    }
-}
-
 /// An error of each kind of failure, except for those of TLS, and its `Display`.
 fn failures() -> Vec<(Error, String)> {
     fn fails(result: Result<handinger::Webhook, Error>, display: impl Into<String>) -> (Error, String) {
@@ -174,8 +159,7 @@ fn failures() -> Vec<(Error, String)> {
         connection.request();
         connection.request();
     });
-    let agent = Agent::with_parts(Config::default(), DefaultConnector::default(), SilentResolver);
-    let unresolved = builder("http://127.0.0.1:1").agent(agent).build().unwrap();
+    let unresolved = builder("https://handinger.test").build().unwrap();
     let hanging_up = Server::start(|_, connection| drop(connection.request()));
     let no_http = Server::responding(["220 smtp.example.com ESMTP\r\n\r\n"]);
     let redirecting =

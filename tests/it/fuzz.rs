@@ -17,7 +17,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use handinger::{Error, ErrorKind, HandingerClient, Webhook};
-use ureq::Agent;
 
 use crate::support::{Connection, Server, builder, response, response_with, wait_until};
 
@@ -90,19 +89,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The timeout of a call where the server stalls.
 const HURRY: Duration = Duration::from_millis(50);
 
-/// Clients with an agent of their own, with a caller's, and with no reuse of connections.
-struct Clients([HandingerClient; 3]);
+/// Clients with a pool of connections, and without one.
+struct Clients([HandingerClient; 2]);
 
 impl Clients {
     fn of(server: &Server) -> Self {
-        let agent = Agent::config_builder().proxy(None).build().new_agent();
         let builder = || builder(server.base_url()).timeout(PATIENCE);
-        let builders = [builder(), builder().agent(agent), builder().reuse_connections(false)];
-        Self(builders.map(|builder| builder.build().unwrap()))
+        let without_pool = builder().ureq_config(|config| config.max_idle_connections(0));
+        Self([builder(), without_pool].map(|builder| builder.build().unwrap()))
     }
 
     fn for_case(&self, case: u64) -> &HandingerClient {
-        &self.0[usize::from(case % 8 == 1) + 2 * usize::from(case % 8 == 2)]
+        &self.0[usize::from(case % 8 == 1)]
     }
 }
 

@@ -1,6 +1,5 @@
 //! Tests of the public API over real sockets, one file a theme.
 
-mod agents;
 mod bounds;
 mod costs;
 mod environment;
@@ -23,7 +22,6 @@ mod redirects;
 mod retries;
 mod rotate;
 mod secrets;
-mod stray;
 mod timeouts;
 mod tls;
 mod wire;

@@ -143,16 +143,6 @@ fn a_silent_tls_handshake_ends_with_the_shorter_of_the_two_timeouts() {
 }
 
 #[test]
-fn the_connect_timeout_does_not_bound_the_response() {
-    let fake = FakeHandinger::start();
-    fake.add_worker("wrk_1");
-    fake.inject(fake::Fault::delay(Duration::from_millis(150)));
-    let client = fake.client().with_connect_timeout(Duration::from_millis(100)).with_max_retries(0);
-    client.retrieve_webhook("wrk_1").unwrap();
-    fake.assert_faults_used();
-}
-
-#[test]
 fn each_attempt_has_the_full_timeout() {
     let fake = FakeHandinger::start();
     fake.add_worker("wrk_1");

@@ -7,26 +7,25 @@ fn https_needs_a_feature() {
     assert_eq!(error.kind(), handinger::ErrorKind::InvalidInput);
     assert_eq!(
         error.to_string(),
-        "build client: an https base URL needs the cargo feature `rustls` or `native-tls` of handinger"
+        "build client: https needs the cargo feature `rustls` or `native-tls` of handinger"
     );
 }
 
 #[cfg(feature = "rustls")]
 mod with_tls {
-    use std::error::Error as _;
     use std::io::{self, Read, Write};
     use std::net::TcpStream;
     use std::sync::{Arc, Mutex};
 
-    use handinger::{Error, ErrorKind, HandingerClient};
+    use handinger::{ErrorKind, HandingerClientBuilder};
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
     use rustls::crypto::ring;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use rustls::server::WebPkiClientVerifier;
     use rustls::version::{TLS12, TLS13};
     use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
+    use ureq::Proxy;
     use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
-    use ureq::{Agent, Proxy};
 
     use crate::proxies::proxy_to;
     use crate::support::{ANY_BODY, KEY, Server, builder, response};
@@ -127,27 +126,24 @@ mod with_tls {
         }
     }
 
-    fn agent(provider: TlsProvider, trusted: &Ca, identity: Option<&Identity>) -> Agent {
-        agent_with_proxy(provider, trusted, identity, None)
-    }
-
-    fn agent_with_proxy(
+    /// A client that trusts this authority alone.
+    fn trusting(
+        base_url: &str,
         provider: TlsProvider,
-        trusted: &Ca,
-        identity: Option<&Identity>,
-        proxy: Option<Proxy>,
-    ) -> Agent {
-        let root = Certificate::from_der(trusted.0.der()).to_owned();
+        ca: &Ca,
+        identity: Option<Identity>,
+    ) -> HandingerClientBuilder {
+        let root = Certificate::from_der(ca.0.der()).to_owned();
         let identity = identity.map(|Identity { certificate, key }| {
             let key = PrivateKey::from_pem(key.serialize_pem().as_bytes()).unwrap();
-            ClientCert::new_with_certs(&[Certificate::from_der(certificate).to_owned()], key)
+            ClientCert::new_with_certs(&[Certificate::from_der(&certificate).to_owned()], key)
         });
         let tls = TlsConfig::builder()
             .provider(provider)
             .root_certs(RootCerts::new_with_certs(&[root]))
             .client_cert(identity)
             .build();
-        Agent::config_builder().proxy(proxy).tls_config(tls).build().new_agent()
+        builder(base_url).ureq_config(move |config| config.tls_config(tls))
     }
 
     /// Native TLS is tested on Linux alone, where it is OpenSSL: macOS's Secure Transport, for one, has no TLS 1.3.
@@ -156,85 +152,95 @@ mod with_tls {
         [TlsProvider::Rustls].into_iter().chain(native)
     }
 
-    fn client(server: &TlsServer, agent: Agent) -> HandingerClient {
-        builder(server.base_url()).agent(agent).build().unwrap()
-    }
-
-    /// The `Display` of everything below an error.
-    fn causes(error: &Error) -> String {
-        let mut causes = String::new();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            causes.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        causes
-    }
-
     #[test]
-    fn all_calls_work_with_a_trusted_root() {
+    fn calls_reuse_a_connection_and_a_regenerate_opens_its_own() {
         for provider in providers() {
             let ca = Ca::new();
             let server = TlsServer::start(ca.leaf());
-            let client = client(&server, agent(provider, &ca, None));
+            let by_name = server.base_url().replace("127.0.0.1", "localhost");
+            let client = trusting(&by_name, provider, &ca, None).build().unwrap();
             client.retrieve_webhook("wrk_1").unwrap();
             client.list_executions("wrk_1", 1).unwrap();
-            assert_eq!(server.server.connections(), 1);
             client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
             client.delete_webhook("wrk_1").unwrap();
+            assert_eq!(server.server.connections(), 1);
             client.regenerate_token("wrk_1").unwrap();
-            assert_eq!(server.server.connections(), 4);
+            assert_eq!(server.server.connections(), 2);
             assert_eq!(server.received().matches("authorization: Bearer").count(), 5);
-
-            let by_name = server.base_url().replace("127.0.0.1", "localhost");
-            let client = builder(by_name).agent(agent(provider, &ca, None)).build().unwrap();
-            client.retrieve_webhook("wrk_1").unwrap();
         }
     }
 
     #[test]
-    fn an_invalid_certificate_is_rejected_before_anything_is_sent() {
-        let ca = Ca::new();
+    fn invalid_certificate_is_rejected_once_and_before_anything_is_sent() {
+        let (ca, other) = (Ca::new(), Ca::new());
         let expired = || ca.sign(&["127.0.0.1"], |params| params.not_after = date_time_ymd(2000, 1, 1));
-        let mut cases = vec![("the roots of our own agent", ca.leaf(), None)];
         for provider in providers() {
-            let trusting = || Some(agent(provider, &ca, None));
-            cases.push(("untrusted", ca.leaf(), Some(agent(provider, &Ca::new(), None))));
-            cases.push(("expired", expired(), trusting()));
-            cases.push(("of another host", ca.sign(&["example.com"], |_| ()), trusting()));
-        }
-        for (name, leaf, agent) in cases {
-            let server = TlsServer::start(leaf);
-            let builder = builder(server.base_url());
-            let builder = match agent {
-                Some(agent) => builder.agent(agent),
-                None => builder,
-            };
-            let client = builder.build().unwrap();
-            let error = client.regenerate_token("wrk_1").unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Connect, "{name}");
-            assert_eq!(
-                error.to_string(),
-                format!(
-                    "regenerate token of worker wrk_1: the certificate of {} was rejected (3 attempts)",
-                    server.server.address()
+            let is_native = provider == TlsProvider::NativeTls;
+            for (leaf, trusted, reason) in [
+                (ca.leaf(), &other, if is_native { "local issuer" } else { "UnknownIssuer" }),
+                (expired(), &ca, "expired"),
+                (
+                    ca.sign(&["example.com"], |_| ()),
+                    &ca,
+                    if is_native { "IP address mismatch" } else { "not valid for name" },
                 ),
-                "{name}"
-            );
-            assert!(causes(&error).contains("certificate"), "{name}: {error:?}");
-            assert!(!error.may_have_been_applied(), "{name}");
-            assert_eq!(server.server.connections(), 3, "{name}");
-            assert_eq!(server.received(), "", "{name}");
+            ] {
+                let server = TlsServer::start(leaf);
+                let client = trusting(&server.base_url(), provider, trusted, None).build().unwrap();
+                let error = client.regenerate_token("wrk_1").unwrap_err();
+                assert!(!error.may_have_been_applied() && !error.is_transient(), "{error}");
+                assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 1), "{error}");
+                assert_eq!((server.server.connections(), &*server.received()), (1, ""), "{error}");
+                let shown = format!("{error:#}");
+                let expected = format!("the certificate of {} was rejected", server.server.address());
+                assert!(shown.contains(&expected) && shown.contains(reason), "{shown}");
+                let leads_to_the_feature = shown.contains("`platform-verifier`");
+                let is_unknown = reason == "UnknownIssuer" && cfg!(not(feature = "platform-verifier"));
+                assert_eq!(leads_to_the_feature, is_unknown, "{shown}");
+            }
         }
     }
 
+    /// The default roots are Mozilla's or the system's: neither has this authority.
     #[test]
-    fn a_client_certificate_is_presented() {
+    fn default_roots_reject_an_unknown_issuer() {
+        let server = TlsServer::start(Ca::new().leaf());
+        let client = builder(server.base_url()).build().unwrap();
+        assert!(!client.retrieve_webhook("wrk_1").unwrap_err().is_transient());
+        assert_eq!(server.received(), "");
+    }
+
+    #[test]
+    fn certificate_of_a_proxy_is_not_that_of_the_host() {
+        let proxy = TlsServer::start(Ca::new().leaf());
+        let address = proxy.server.address();
+        let settings = Proxy::new(&format!("https://user:s3cret@{address}")).unwrap();
+        let client =
+            builder("https://handinger.test").ureq_config(move |config| config.proxy(Some(settings)));
+        let error = client.build().unwrap().retrieve_webhook("wrk_1").unwrap_err();
+        let expected = format!("the certificate of the proxy {address} was rejected");
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert_eq!((proxy.server.connections(), proxy.received()), (1, String::new()));
+    }
+
+    #[test]
+    fn failed_handshake_is_retried_and_named() {
+        let server = Server::start(|_, connection| connection.send("HTTP/1.1 400 Bad Request\r\n\r\n"));
+        let base_url = server.base_url().replace("http:", "https:");
+        let error = builder(base_url).build().unwrap().retrieve_webhook("wrk_1").unwrap_err();
+        let expected = format!("could not complete the TLS handshake with {} (3 attempts)", server.address());
+        assert!(error.to_string().ends_with(&expected), "{error}");
+        assert!(error.is_connect() && error.is_transient());
+    }
+
+    #[test]
+    fn client_certificate_is_presented() {
         let ca = Ca::new();
         for provider in providers() {
             for version in [&TLS12, &TLS13] {
                 let server = TlsServer::with_client_ca(ca.leaf(), Some(&ca), &[version]);
-                let client = client(&server, agent(provider, &ca, Some(&ca.sign(&[], |_| ()))));
+                let identity = ca.sign(&[], |_| ());
+                let client = trusting(&server.base_url(), provider, &ca, Some(identity)).build().unwrap();
                 client.regenerate_token("wrk_1").unwrap();
             }
         }
@@ -242,32 +248,37 @@ mod with_tls {
 
     /// In TLS 1.3, the client sends its request before the server can reject its certificate.
     #[test]
-    fn a_rejected_client_may_have_sent_its_request() {
+    fn rejected_client_may_have_sent_its_request() {
         let ca = Ca::new();
         for provider in providers() {
             let server = TlsServer::with_client_ca(ca.leaf(), Some(&ca), &[&TLS13]);
-            let client = client(&server, agent(provider, &ca, None));
+            let client = trusting(&server.base_url(), provider, &ca, None).build().unwrap();
             let error = client.regenerate_token("wrk_1").unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "regenerate token of worker wrk_1: connection lost; the change may have been applied"
             );
             assert_eq!(error.kind(), ErrorKind::Transport);
-            assert!(causes(&error).to_lowercase().contains("certificate"), "{error:?}");
-            assert_eq!(server.server.connections(), 1);
-            assert_eq!(server.received(), "");
+            assert!(format!("{error:#}").to_lowercase().contains("certificate"), "{error:#}");
+            assert_eq!((server.server.connections(), server.received()), (1, String::new()));
         }
     }
 
     #[test]
-    fn through_a_proxy_the_handshake_is_with_the_target() {
+    fn handshake_through_a_proxy_is_with_the_target() {
         let ca = Ca::new();
         for provider in providers() {
             let server = TlsServer::start(ca.sign(&["handinger.test"], |_| ()));
             let proxy = proxy_to(server.server.address());
-            let agent = agent_with_proxy(provider, &ca, None, Some(Proxy::new(&proxy.base_url()).unwrap()));
-            let client = builder("https://handinger.test").agent(agent).build().unwrap();
-            client.retrieve_webhook("wrk_1").unwrap();
+            let settings = Proxy::new(&proxy.base_url()).unwrap();
+            let trusted = ca.0.der().clone();
+            let client = builder("https://handinger.test").ureq_config(move |config| {
+                let root = Certificate::from_der(&trusted).to_owned();
+                let tls =
+                    TlsConfig::builder().provider(provider).root_certs(RootCerts::new_with_certs(&[root]));
+                config.proxy(Some(settings)).tls_config(tls.build())
+            });
+            client.build().unwrap().retrieve_webhook("wrk_1").unwrap();
             let [request] = &*proxy.requests() else { panic!("one connection") };
             assert!(
                 request.starts_with("CONNECT handinger.test:443 ") && !request.contains(KEY),
@@ -278,7 +289,7 @@ mod with_tls {
     }
 
     #[test]
-    fn plain_http_to_a_tls_port_is_an_invalid_response() {
+    fn plain_http_to_a_tls_port_is_not_valid_http() {
         let server = TlsServer::start(Ca::new().leaf());
         let error = builder(server.server.base_url()).build().unwrap().retrieve_webhook("wrk_1").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Transport);

@@ -1,0 +1,137 @@
+//! The proxy that the environment sets, read as curl reads it, because people copy the same lines everywhere.
+
+use std::env;
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ureq::http::uri::{Authority, Scheme};
+use ureq::{Proxy, ProxyProtocol};
+
+const HTTPS: &[&str] = &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+const HTTP: &[&str] = &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+const NO_PROXY: &[&str] = &["no_proxy", "NO_PROXY"];
+
+/// The characters to encode in a user and password, because the `http` crate rejects some, such as the
+/// backslash of `DOMAIN\user`. A `%` stands before a character that is encoded already.
+const USERINFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'%').remove(b':').remove(b'@');
+
+/// Returns the proxy that the environment sets for requests to `scheme://authority`, if any.
+///
+/// # Errors
+///
+/// A value that cannot be used is an error, because a direct connection in its place would go unnoticed. The
+/// message names the variable, and never repeats its value, which may hold a password.
+pub(super) fn from_environment(scheme: &Scheme, authority: &Authority) -> Result<Option<Proxy>, String> {
+    from_variables(scheme, authority, |name| env::var_os(name))
+}
+
+fn from_variables(
+    scheme: &Scheme,
+    authority: &Authority,
+    lookup: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<Proxy>, String> {
+    let (names, default_port) = if *scheme == Scheme::HTTPS { (HTTPS, 443) } else { (HTTP, 80) };
+    let Some(proxy) = Variable::first_set(names, &lookup) else { return Ok(None) };
+    if let Some(no_proxy) = Variable::first_set(NO_PROXY, &lookup) {
+        let port = authority.port_u16().unwrap_or(default_port);
+        if is_excluded(authority.host(), port, no_proxy.text()?) {
+            return Ok(None);
+        }
+    }
+    match parse(proxy.text()?.trim()) {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(problem) => Err(format!("{} {problem}", proxy.name)),
+    }
+}
+
+/// A variable whose value is more than white space.
+struct Variable {
+    name: &'static str,
+    value: OsString,
+}
+
+impl Variable {
+    fn first_set(names: &'static [&'static str], lookup: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let set = |name| Some(Self { name, value: lookup(name)? });
+        let mut variables = names.iter().copied().filter_map(set);
+        variables.find(|variable| variable.value.to_str().is_none_or(|text| !text.trim().is_empty()))
+    }
+
+    fn text(&self) -> Result<&str, String> {
+        self.value.to_str().ok_or_else(|| format!("{} is not valid Unicode", self.name))
+    }
+}
+
+/// Reads `scheme://user:password@host:port/`, in which all but the host is optional.
+fn parse(value: &str) -> Result<Proxy, &'static str> {
+    let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
+    if ProxyProtocol::try_from(scheme).is_err() {
+        return Err("has a scheme other than http, https, socks4, socks4a, socks5 and socks5h");
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let (userinfo, server) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    let (host, port) = split_port(server);
+    if host.is_empty() {
+        return Err("has no host");
+    }
+    // ureq takes a port that is none for a missing one, and `+80` for 80.
+    if port.is_some_and(|port| port.starts_with('+') || port.parse::<NonZeroU16>().is_err()) {
+        return Err("has an invalid port");
+    }
+    let userinfo = utf8_percent_encode(userinfo, USERINFO);
+    Proxy::new(&format!("{scheme}://{userinfo}{server}")).map_err(|_| "is not the URL of a proxy")
+}
+
+/// Splits `host:port`. The colons of an IPv6 address begin no port, with brackets around it or without.
+fn split_port(server: &str) -> (&str, Option<&str>) {
+    match server.rsplit_once(':') {
+        Some((host, port)) if host.ends_with(']') || !host.contains(':') => (host, Some(port)),
+        _ => (server, None),
+    }
+}
+
+/// Reports whether an entry of `no_proxy` matches the host and port. Commas and white space separate entries.
+fn is_excluded(host: &str, port: u16, no_proxy: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let address = address(&host);
+    no_proxy.to_ascii_lowercase().split(|c: char| c == ',' || c.is_whitespace()).any(|entry| {
+        let (pattern, entry_port) = split_port(entry);
+        let is_host = match address {
+            Some(address) => is_in_network(address, pattern),
+            None => is_in_domain(&host, pattern),
+        };
+        (is_host || pattern == "*") && entry_port.is_none_or(|entry_port| entry_port.parse() == Ok(port))
+    })
+}
+
+/// Matches a domain and those below it, for `example.com` as for `.example.com` and `*.example.com`.
+fn is_in_domain(host: &str, pattern: &str) -> bool {
+    let domain = pattern.strip_prefix("*.").or(pattern.strip_prefix('.')).unwrap_or(pattern);
+    let below = host.strip_suffix(domain.trim_end_matches('.'));
+    below.is_some_and(|labels| labels.is_empty() || labels.ends_with('.'))
+}
+
+/// Matches an address, or a network such as `10.0.0.0/8`.
+fn is_in_network(target: IpAddr, pattern: &str) -> bool {
+    let Some((network, length)) = pattern.split_once('/') else { return address(pattern) == Some(target) };
+    let common = match (address(network), target) {
+        (Some(IpAddr::V4(network)), IpAddr::V4(target)) => {
+            (network.to_bits() ^ target.to_bits()).leading_zeros()
+        }
+        (Some(IpAddr::V6(network)), IpAddr::V6(target)) => {
+            (network.to_bits() ^ target.to_bits()).leading_zeros()
+        }
+        _ => return false,
+    };
+    length.parse().is_ok_and(|length: u32| length <= common)
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host).parse().ok()
+}
+
+#[cfg(test)]
+mod tests;
