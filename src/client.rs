@@ -250,9 +250,13 @@ impl HandingerClient {
         worker_id: &str,
         below: &str,
     ) -> Result<Request<'static>, Error> {
-        // A path of `.` or `..` segments would lead elsewhere.
-        if matches!(worker_id, "" | "." | "..") {
-            return Err(Error::invalid_input(action, format!("the worker id must not be `{worker_id}`")));
+        match worker_id {
+            "" => return Err(Error::invalid_input(action, "the worker id must not be empty")),
+            // A path with such a segment would lead elsewhere.
+            "." | ".." => {
+                return Err(Error::invalid_input(action, format!("the worker id must not be `{worker_id}`")));
+            }
+            _ => {}
         }
         let worker_id = utf8_percent_encode(worker_id, COMPONENT);
         let uri = self.http.url(&format!("/api/workers/{worker_id}/webhook{below}"));

@@ -40,10 +40,14 @@ mod with_tls {
 
     impl Ca {
         fn new() -> Self {
+            Self::named("signer")
+        }
+
+        fn named(name: &str) -> Self {
             let mut params = CertificateParams::new([]).unwrap();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             // OpenSSL takes a certificate for self-signed if its name is that of its signer.
-            params.distinguished_name.push(DnType::CommonName, "signer");
+            params.distinguished_name.push(DnType::CommonName, name);
             Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
         }
 
@@ -172,7 +176,7 @@ mod with_tls {
 
     #[test]
     fn invalid_certificate_is_rejected_once_and_before_anything_is_sent() {
-        let (ca, other) = (Ca::new(), Ca::new());
+        let (ca, other) = (Ca::new(), Ca::named("other"));
         let expired = || ca.sign(&["127.0.0.1"], |params| params.not_after = date_time_ymd(2000, 1, 1));
         for provider in providers() {
             let is_native = provider == TlsProvider::NativeTls;
