@@ -217,8 +217,8 @@ impl HandingerClient {
     /// # fake.deliver("wrk_1", 200);
     /// let page = client.list_executions("wrk_1", 1)?;
     /// println!("{} executions in all", page.total_count);
-    /// for execution in &page {
-    ///     println!("{} {}", execution.created_at, execution.request_status);
+    /// for execution in &page.logs {
+    ///     println!("{execution}");
     /// }
     /// # assert_eq!(page.logs.len(), 1);
     /// # Ok::<(), handinger::Error>(())
@@ -342,7 +342,7 @@ impl HandingerClient {
 impl fmt::Debug for HandingerClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HandingerClient")
-            .field("base_url", &format_args!("{}", self.http.base_url()))
+            .field("base_url", &self.http.base_url())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -215,7 +215,7 @@ impl PageIter {
 
     fn hash_ids(&self, list: &WebhookExecutionList) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        list.iter().for_each(|execution| execution.id.hash(&mut hasher));
+        list.logs.iter().for_each(|execution| execution.id.hash(&mut hasher));
         hasher.finish()
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeErr
 }
 
 /// Replaces each escape of half a character, such as `\ud83d`, by that of U+FFFD: services cut titles in the middle of
-/// an emoji, and serde_json rejects the document.
+/// an emoji, and `serde_json` rejects the document.
 fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     const REPLACEMENT: &str = "\\ufffd";
     let mut mended = Cow::Borrowed(json);

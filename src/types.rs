@@ -1,8 +1,6 @@
 //! What travels as JSON, in the API's own words.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Visitor};
@@ -259,7 +257,7 @@ impl fmt::Debug for WebhookExecution {
 /// ```
 /// use handinger::RequestStatus;
 ///
-/// assert_eq!(RequestStatus::Error, "error");
+/// assert_eq!(RequestStatus::Error.as_str(), "error");
 /// assert!(matches!(RequestStatus::from("throttled"), RequestStatus::Other { status, .. } if status == "throttled"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -309,26 +307,6 @@ impl From<&str> for RequestStatus {
     }
 }
 
-impl FromStr for RequestStatus {
-    type Err = Infallible;
-
-    fn from_str(status: &str) -> Result<Self, Infallible> {
-        Ok(Self::from(status))
-    }
-}
-
-impl PartialEq<str> for RequestStatus {
-    fn eq(&self, status: &str) -> bool {
-        self.as_str() == status
-    }
-}
-
-impl PartialEq<&str> for RequestStatus {
-    fn eq(&self, status: &&str) -> bool {
-        self.as_str() == *status
-    }
-}
-
 impl Serialize for RequestStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -358,17 +336,7 @@ impl Visitor<'_> for StatusVisitor {
 
 /// One page of a worker's delivery history, newest first, at most 50 executions.
 ///
-/// Iterates over its executions, by value and by reference. `Serialize` writes the JSON of the API.
-///
-/// ```
-/// # fn main() -> Result<(), serde_json::Error> {
-/// let page: handinger::WebhookExecutionList =
-///     serde_json::from_str(r#"{ "logs": [], "page": 1, "pageCount": 0, "totalCount": 0 }"#)?;
-/// for execution in &page {
-///     println!("{} {}", execution.created_at, execution.request_status);
-/// }
-/// # Ok(()) }
-/// ```
+/// `Serialize` writes the JSON of the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an object")]
 #[non_exhaustive]
@@ -384,37 +352,4 @@ pub struct WebhookExecutionList {
     /// How many executions there were at the time of the response, on all pages together.
     #[serde(deserialize_with = "whole_number")]
     pub total_count: u64,
-}
-
-impl WebhookExecutionList {
-    /// Returns an iterator over the executions of this page, as `&list` does in a `for` loop.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # fake.add_worker("wrk_1");
-    /// let page = fake.client().list_executions("wrk_1", 1)?;
-    /// assert_eq!(page.iter().filter(|execution| !execution.is_success()).count(), 0);
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
-    pub fn iter(&self) -> std::slice::Iter<'_, WebhookExecution> {
-        self.logs.iter()
-    }
-}
-
-impl IntoIterator for WebhookExecutionList {
-    type Item = WebhookExecution;
-    type IntoIter = std::vec::IntoIter<WebhookExecution>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.logs.into_iter()
-    }
-}
-
-impl<'a> IntoIterator for &'a WebhookExecutionList {
-    type Item = &'a WebhookExecution;
-    type IntoIter = std::slice::Iter<'a, WebhookExecution>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.logs.iter()
-    }
 }

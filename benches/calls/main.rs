@@ -96,7 +96,7 @@ fn time_of_walks(address: &str) {
         &mut || assert_eq!(client.executions(&worker).map(Result::unwrap).count(), 50 * WALK as usize),
         &mut || {
             let pages = client.execution_pages(&worker);
-            assert_eq!(pages.flat_map(Result::unwrap).count(), 50 * WALK as usize);
+            assert_eq!(pages.flat_map(|page| page.unwrap().logs).count(), 50 * WALK as usize);
         },
     ]);
     let per_page = |walk: &[f64]| median(walk) / f64::from(WALK);

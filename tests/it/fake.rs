@@ -419,7 +419,7 @@ fn the_history_has_fifty_a_page_the_newest_first() {
     {
         let list = client.list_executions("wrk_1", page).unwrap();
         assert_eq!((list.page, list.page_count, list.total_count), (page, 3, 120));
-        assert!(list.iter().map(|execution| &execution.id).eq(expected), "page {page}: {list:?}");
+        assert!(list.logs.iter().map(|execution| &execution.id).eq(expected), "page {page}: {list:?}");
     }
 }
 

@@ -199,11 +199,11 @@ fn the_executions_of_the_reference_are_returned() {
 fn a_page_can_be_iterated_by_value_and_by_reference() {
     let list = Api::responding(EXECUTIONS).client().list_executions(WORKER, 1).unwrap();
     let mut ids = Vec::new();
-    for execution in &list {
+    for execution in &list.logs {
         ids.push(execution.id.clone());
     }
-    ids.extend(list.iter().map(|execution| execution.id.clone()));
-    for execution in list {
+    ids.extend(list.logs.iter().map(|execution| execution.id.clone()));
+    for execution in list.logs {
         ids.push(execution.id);
     }
     assert_eq!(ids, ["whe_01HZY31W2SZJ8MJ2FQTR3M1K9D"; 3]);
