@@ -337,10 +337,10 @@ impl Follow {
             let list = (self.source)(walk.page)?;
             let is_read = walk.accept(list).is_some_and(|executions| round.accept(executions));
             if is_read || walk.is_over {
-                return Ok(round.end(walk.gap));
+                return Ok(round.end(walk.gap, walk.total));
             }
         }
-        Ok(round.end(Some(TOO_LONG)))
+        Ok(round.end(Some(TOO_LONG), walk.total))
     }
 }
 

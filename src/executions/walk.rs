@@ -55,7 +55,7 @@ pub(crate) struct Walk {
     /// Why executions may be missing, if they may.
     pub(crate) gap: Option<&'static str>,
     /// How many executions there were in all when the last page was accepted.
-    total: u64,
+    pub(crate) total: u64,
     /// The ids yielded, as hashes of 64 bits under a random key: that two of a million are the same by accident is as
     /// likely as 1 in 37 million.
     seen: HashSet<u64>,

@@ -54,7 +54,7 @@ const VERSION: u32 = 1;
 /// After so many requests, a round ends.
 pub(super) const MAX_REQUESTS: u32 = 4_000;
 /// How many executions a service keeps, or
-const KEPT: usize = 50;
+const KEPT: u64 = 50;
 /// for how long it keeps each, in milliseconds.
 const KEPT_FOR: i64 = 2 * 60 * 60 * 1_000;
 
@@ -231,7 +231,6 @@ pub(super) struct Round<'a> {
     floor: Option<i64>,
     /// The newest time on the first page.
     newest: Option<OffsetDateTime>,
-    read: usize,
     has_met_known: bool,
     found: Vec<WebhookExecution>,
 }
@@ -245,7 +244,6 @@ impl<'a> Round<'a> {
             overlap: i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX),
             floor: cursor.floor,
             newest: None,
-            read: 0,
             has_met_known: false,
             found: Vec::new(),
         }
@@ -254,10 +252,9 @@ impl<'a> Round<'a> {
     /// Takes in the next page. Returns whether it reaches below the floor and has nothing new: a service may list by the
     /// time of writing, so that one execution below the floor says nothing of those behind it.
     pub(super) fn accept(&mut self, page: Vec<WebhookExecution>) -> bool {
-        if self.read == 0 {
+        if self.newest.is_none() {
             self.newest = page.iter().map(|execution| execution.created_at).max();
         }
-        self.read += page.len();
         let found_before = self.found.len();
         let mut reaches_below = false;
         for execution in page {
@@ -277,13 +274,13 @@ impl<'a> Round<'a> {
         reaches_below && self.found.len() == found_before
     }
 
-    /// Ends the round, which may have a gap already.
-    pub(super) fn end(mut self, gap: Option<&'static str>) -> Found {
+    /// Ends the round: the walk may have a gap, and the history has so many executions in all.
+    pub(super) fn end(mut self, gap: Option<&'static str>, total: u64) -> Found {
         let Self { cursor, start, .. } = self;
         let has_news = !self.found.is_empty();
         // So young that a service that keeps each execution for a time has removed none since.
         let is_recent = cursor.current_at.is_none_or(|at| start.saturating_sub(at) <= KEPT_FOR);
-        let is_complete = self.read < KEPT && (cursor.known.is_empty() || is_recent);
+        let is_complete = total < KEPT && (cursor.known.is_empty() || is_recent);
         let has_lost_all = cursor.started && has_news && !self.has_met_known && !is_complete;
 
         let mut next = cursor.clone();

@@ -409,7 +409,7 @@ fn burst_of_10_000_deliveries_or_removals_is_seen_through() {
     for (burst, yielded, gap) in [
         (Event::Deliver(10_000), 25_000, None),
         (Event::Deliver(10_050), 10_050, Some(NOTHING_NEW)),
-        (Event::Remove(0, 9_950), 25_000, None),
+        (Event::Remove(0, 9_900), 25_000, None),
         (Event::Remove(0, 10_050), 24_950, Some(REMOVALS)),
     ] {
         let mut history = History::new(25_000);
