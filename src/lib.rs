@@ -43,8 +43,7 @@
 //!
 //! The history is listed newest first, 50 executions a page. It changes while it is read: a delivery moves all
 //! executions one place down, and a removal moves older ones up. [`executions`](HandingerClient::executions) yields
-//! each execution once, or reports an error. [`since`](Executions::since) and [`after`](Executions::after) stop it
-//! where an earlier run ended:
+//! each execution once, or reports an error. [`since`](Executions::since) stops it at a time:
 //!
 //! ```
 //! # let fake = handinger::fake::FakeHandinger::start();
@@ -239,6 +238,7 @@ mod error;
 mod executions;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod follow;
 mod http;
 mod lenient;
 mod redact;
@@ -251,7 +251,8 @@ pub use {time, ureq};
 pub use builder::HandingerClientBuilder;
 pub use client::HandingerClient;
 pub use error::{Error, ErrorKind};
-pub use executions::{Cursor, End, Executions, Follow, PageIter, Progress};
+pub use executions::{Executions, PageIter, Progress};
+pub use follow::{Cursor, Follow};
 pub use token::WebhookToken;
 pub use types::{RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList};
 
