@@ -336,12 +336,12 @@ impl Error {
     /// See [what to do](Self#what-to-do). After a regenerate, the old token may be invalid already.
     ///
     /// ```
-    /// # use handinger::fake::FakeHandinger;
+    /// # use handinger::fake::{FakeHandinger, Fault};
     /// # let fake = FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
     /// # client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
-    /// fake.lose_next(1); // the token is replaced, but the response is lost
+    /// fake.inject(Fault::hang_up().after_applying()); // the token is replaced, but the response is lost
     ///
     /// let error = client.regenerate_token("wrk_1").unwrap_err();
     /// assert!(error.may_have_been_applied());
@@ -442,9 +442,10 @@ impl Error {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # use handinger::fake::{FakeHandinger, Fault};
+    /// # let fake = FakeHandinger::start();
     /// # let client = fake.client();
-    /// fake.delay_next(1, Duration::from_millis(200));
+    /// fake.inject(Fault::delay(Duration::from_millis(200)));
     /// let hurried = client.with_timeout(Duration::from_millis(50)).with_max_retries(0);
     /// assert!(hurried.retrieve_webhook("wrk_1").unwrap_err().is_timeout());
     /// ```

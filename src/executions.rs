@@ -388,7 +388,7 @@ impl Executions {
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
     /// # client.update_webhook("wrk_1", "https://example.com/hook")?;
-    /// # let last_id = fake.deliver("wrk_1", 200).unwrap().execution.id;
+    /// # let last_id = fake.deliver("wrk_1", 200).execution.id;
     /// # for _ in 0..3 { fake.deliver("wrk_1", 200); }
     /// use handinger::End;
     ///
