@@ -185,8 +185,8 @@ impl WebhookExecution {
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
-    /// assert!(fake.deliver("wrk_1", 200).unwrap().execution.is_success());
-    /// assert!(!fake.deliver("wrk_1", 503).unwrap().execution.is_success());
+    /// assert!(fake.deliver("wrk_1", 200).execution.is_success());
+    /// assert!(!fake.deliver("wrk_1", 503).execution.is_success());
     /// # Ok::<(), handinger::Error>(())
     /// ```
     #[must_use]
@@ -200,7 +200,7 @@ impl WebhookExecution {
     /// # let fake = handinger::fake::FakeHandinger::start();
     /// # fake.add_worker("wrk_1");
     /// # fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
-    /// let delivery = fake.deliver_with("wrk_1", |execution| execution.duration_ms = 1500).unwrap();
+    /// let delivery = fake.deliver_with("wrk_1", |execution| execution.duration_ms = 1500);
     /// assert_eq!(delivery.execution.duration().as_secs_f32(), 1.5);
     /// # Ok::<(), handinger::Error>(())
     /// ```

@@ -87,14 +87,21 @@ fn demonstration(name: &str, args: &[&str]) -> Printed {
 
 /// Runs an example with a key, against a server of the test in place of the real service.
 fn with_key(name: &str, args: &[&str], base_url: &str) -> Printed {
-    let printed = run(example(name, args).env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", base_url));
+    with_env(name, args, [("HANDINGER_API_KEY", KEY.to_owned()), ("HANDINGER_BASE_URL", base_url.to_owned())])
+}
+
+fn with_fake(name: &str, args: &[&str], fake: &FakeHandinger) -> Printed {
+    with_env(name, args, fake.env())
+}
+
+fn with_env(name: &str, args: &[&str], env: impl IntoIterator<Item = (&'static str, String)>) -> Printed {
+    let printed = run(example(name, args).envs(env));
     assert!(!printed.stderr.contains("demonstration"), "{}", printed.stderr);
     printed
 }
 
 fn fake_with_webhook() -> (FakeHandinger, HandingerClient, String) {
     let fake = FakeHandinger::start();
-    fake.add_api_key(KEY);
     fake.add_worker("wrk_1");
     let client = fake.client();
     let token = client.update_webhook("wrk_1", URL).unwrap().token.unwrap().as_str().to_owned();
@@ -175,7 +182,6 @@ fn a_blank_key_is_bad_usage_and_no_demonstration() {
 #[test]
 fn a_failure_of_the_service_is_exit_code_1_and_says_why() {
     let fake = FakeHandinger::start();
-    fake.add_api_key(KEY);
     for (name, args) in [
         ("quickstart", &["wrk_1"][..]),
         ("set_webhook", &["wrk_1", URL]),
@@ -183,7 +189,7 @@ fn a_failure_of_the_service_is_exit_code_1_and_says_why() {
         ("delivery_report", &["wrk_1"]),
         ("tail_deliveries", &["wrk_1"]),
     ] {
-        let Printed { code, stderr, .. } = with_key(name, args, &fake.base_url());
+        let Printed { code, stderr, .. } = with_fake(name, args, &fake);
         assert_eq!(code, Some(1), "{name}");
         assert!(stderr.contains("of worker wrk_1"), "{stderr}");
         assert!(stderr.ends_with("the server returned 404: worker not found\n"), "{stderr}");
@@ -215,7 +221,7 @@ fn nobody_taking_a_token_is_a_failure() {
     {
         let (fake, ..) = fake_with_webhook();
         let mut command = example(name, args);
-        command.env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", fake.base_url());
+        command.envs(fake.env());
         let (code, stderr) = run_unread(command);
         assert_eq!(code, Some(1), "{name}: {stderr}");
         assert!(
@@ -408,7 +414,7 @@ fn quickstart_with_a_key_shows_the_worker_and_changes_nothing() {
     let before = client.retrieve_webhook("wrk_1").unwrap();
     let requests = fake.request_count();
 
-    let Printed { code, stdout, stderr } = with_key("quickstart", &["wrk_1"], &fake.base_url());
+    let Printed { code, stdout, stderr } = with_fake("quickstart", &["wrk_1"], &fake);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(stdout.starts_with("The webhook\n  url    https://example.com/hook\n  token  set\n"), "{stdout}");
     assert_eq!(stdout.matches(r#"  "no route to \u{1b}[31mhost""#).count(), 2, "{stdout}");
@@ -423,7 +429,7 @@ fn quickstart_with_a_key_shows_the_worker_and_changes_nothing() {
 fn quickstart_with_a_key_sends_only_gets() {
     let (fake, ..) = fake_with_webhook();
     let before = fake.request_count();
-    let Printed { code, .. } = with_key("quickstart", &["wrk_1"], &fake.base_url());
+    let Printed { code, .. } = with_fake("quickstart", &["wrk_1"], &fake);
     assert_eq!(code, Some(0));
     assert_eq!(operations_since(&fake, before), [RetrieveWebhook, ListExecutions]);
 }
@@ -431,7 +437,6 @@ fn quickstart_with_a_key_sends_only_gets() {
 #[test]
 fn set_webhook_sets_replaces_and_clears() {
     let fake = FakeHandinger::start();
-    fake.add_api_key(KEY);
     fake.add_worker("wrk_1");
     let rows: [(&[&str], &str); 4] = [
         (&["wrk_1", URL], "before  none\nnow     https://example.com/hook\ntoken   a new one"),
@@ -443,13 +448,13 @@ fn set_webhook_sets_replaces_and_clears() {
         (&["--clear", "wrk_1"], "before  none\nnow     none\ntoken   none\n"),
     ];
     for (args, reported) in rows {
-        let Printed { code, stdout, stderr } = with_key("set_webhook", args, &fake.base_url());
+        let Printed { code, stdout, stderr } = with_fake("set_webhook", args, &fake);
         assert_eq!((code, stdout.as_str()), (Some(0), ""), "{args:?}");
         assert!(stderr.starts_with(reported), "{args:?}: {stderr}");
     }
     assert_eq!(fake.client().retrieve_webhook("wrk_1").unwrap().url, None);
 
-    let Printed { stdout, .. } = with_key("set_webhook", &["wrk_1", URL, "--print-token"], &fake.base_url());
+    let Printed { stdout, .. } = with_fake("set_webhook", &["wrk_1", URL, "--print-token"], &fake);
     let token = fake.client().retrieve_webhook("wrk_1").unwrap().token.unwrap();
     assert_eq!(stdout, format!("{}\n", token.as_str()));
     assert_eq!(demonstration("set_webhook", &["wrk_2", URL]).code, Some(0));
@@ -458,7 +463,7 @@ fn set_webhook_sets_replaces_and_clears() {
 #[test]
 fn rotate_token_prints_the_new_token_alone() {
     let (fake, client, old) = fake_with_webhook();
-    let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &fake.base_url());
+    let Printed { code, stdout, stderr } = with_fake("rotate_token", &["wrk_1"], &fake);
     let new = client.retrieve_webhook("wrk_1").unwrap().token.unwrap();
     assert_eq!((code, stdout), (Some(0), format!("{}\n", new.as_str())));
     assert_ne!(new.as_str(), old);
@@ -479,9 +484,8 @@ fn the_token_of_a_demonstration_is_not_handed_out() {
 #[test]
 fn rotate_token_without_a_webhook_fails_before_it_rotates() {
     let fake = FakeHandinger::start();
-    fake.add_api_key(KEY);
     fake.add_worker("wrk_1");
-    let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &fake.base_url());
+    let Printed { code, stdout, stderr } = with_fake("rotate_token", &["wrk_1"], &fake);
     assert_eq!((code, stdout.as_str(), fake.request_count()), (Some(1), "", 1));
     assert_eq!(stderr, "error: the worker has no webhook, and so no token\n");
 }
@@ -497,7 +501,7 @@ fn rotate_token_retrieves_the_token_when_the_response_is_lost() {
         let (fake, client, old) = fake_with_webhook();
         let before = fake.request_count();
         fake.inject(fault.on(RegenerateToken));
-        let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &fake.base_url());
+        let Printed { code, stdout, stderr } = with_fake("rotate_token", &["wrk_1"], &fake);
         let requested = operations_since(&fake, before);
         assert_eq!(requested, [&[RetrieveWebhook; 2], expected].concat());
         let new = client.retrieve_webhook("wrk_1").unwrap().token.unwrap();
@@ -538,7 +542,7 @@ fn rotate_token_that_fails_says_which_token_is_in_force_as_far_as_that_is_known(
         for fault in faults {
             fake.inject(fault);
         }
-        let Printed { code, stdout, stderr } = with_key("rotate_token", &["wrk_1"], &fake.base_url());
+        let Printed { code, stdout, stderr } = with_fake("rotate_token", &["wrk_1"], &fake);
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
         assert!(stderr.starts_with(first) && stderr.contains(last), "{stderr}");
         fake.assert_faults_used();
@@ -565,8 +569,7 @@ fn fake_with_ten_deliveries() -> FakeHandinger {
 #[test]
 fn delivery_report_gives_the_figures_as_json() {
     let fake = fake_with_ten_deliveries();
-    let Printed { code, stdout, stderr } =
-        with_key("delivery_report", &["wrk_1", "--json"], &fake.base_url());
+    let Printed { code, stdout, stderr } = with_fake("delivery_report", &["wrk_1", "--json"], &fake);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     let mut hours = [0; 24];
     (hours[10], hours[11]) = (6, 4);
@@ -592,8 +595,7 @@ fn delivery_report_since_leaves_out_what_is_older() {
     let fake = fake_with_ten_deliveries();
     let count = |since: &str| {
         let args = ["wrk_1", "--json", "--since", since];
-        let report: Value =
-            serde_json::from_str(&with_key("delivery_report", &args, &fake.base_url()).stdout).unwrap();
+        let report: Value = serde_json::from_str(&with_fake("delivery_report", &args, &fake).stdout).unwrap();
         report["arrived"].as_u64().unwrap() + report["failed"].as_u64().unwrap()
     };
     assert_eq!(count("2026-11-23T11:00:00Z"), 4);
@@ -616,9 +618,9 @@ fn delivery_report_since_leaves_out_what_is_older() {
 #[test]
 fn delivery_report_of_no_deliveries() {
     let (fake, ..) = fake_with_webhook();
-    let Printed { code, stdout, .. } = with_key("delivery_report", &["wrk_1"], &fake.base_url());
+    let Printed { code, stdout, .. } = with_fake("delivery_report", &["wrk_1"], &fake);
     assert_eq!((code, stdout.as_str()), (Some(0), "no deliveries\n"));
-    let Printed { code, stdout, .. } = with_key("delivery_report", &["wrk_1", "--json"], &fake.base_url());
+    let Printed { code, stdout, .. } = with_fake("delivery_report", &["wrk_1", "--json"], &fake);
     let report: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &report["successPercent"]), (Some(0), &Value::Null));
     assert_eq!(report["responseMs"], json!({ "p50": null, "p90": null, "p99": null, "max": null }));
@@ -768,9 +770,9 @@ fn an_interrupted_delivery_report_prints_nothing() {
     let (fake, ..) = fake_with_webhook();
     fake.inject(Fault::delay(Duration::from_secs(3600)).on(ListExecutions));
     let mut command = example("delivery_report", &["wrk_1"]);
-    command.env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", fake.base_url());
+    command.envs(fake.env());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until(|| !fake.requests_of(ListExecutions).is_empty());
+    wait_until(|| fake.requests().iter().any(|request| request.operation() == Some(ListExecutions)));
     interrupt(&child);
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     assert_eq!((status.code(), stdout, stderr), (Some(130), vec![], vec![]));
@@ -792,13 +794,13 @@ fn state_file(test: &str) -> PathBuf {
 
 fn tail_deliveries(fake: &FakeHandinger, state: &Path) -> Command {
     let mut command = example("tail_deliveries", &["wrk_1", "--state", state.to_str().unwrap()]);
-    command.env("HANDINGER_API_KEY", KEY).env("HANDINGER_BASE_URL", fake.base_url());
+    command.envs(fake.env());
     command
 }
 
 /// Writes a state file that covers a delivery, and resumes from which no request has to wait. Returns its text.
 fn start_state(fake: &FakeHandinger, state: &Path) -> String {
-    fake.deliver("wrk_1", 200).unwrap();
+    fake.deliver("wrk_1", 200);
     let mut deliveries = fake.client().follow("wrk_1");
     deliveries.poll().unwrap();
     let text = deliveries.cursor().to_string();
@@ -847,7 +849,7 @@ fn task(line: &str) -> String {
 fn deliver(fake: &FakeHandinger, tasks: RangeInclusive<u32>) -> Vec<String> {
     let tasks = tasks.map(|number| {
         let title = format!("Task {number}");
-        fake.deliver_with("wrk_1", |execution| execution.task_title = Some(title.clone())).unwrap();
+        fake.deliver_with("wrk_1", |execution| execution.task_title = Some(title.clone()));
         title
     });
     tasks.collect()
@@ -1073,8 +1075,7 @@ impl BuildScript {
             .args(["run", "--offline"])
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("build_script_target"))
-            .env("HANDINGER_API_KEY", KEY)
-            .env("HANDINGER_BASE_URL", fake.base_url())
+            .envs(fake.env())
             .env("HANDINGER_CUSTOM_HEADERS", format!("X-Team: {team}"))
             .env("HANDINGER_WORKER_ID", &self.worker_id)
             .output()
@@ -1090,12 +1091,11 @@ impl BuildScript {
 #[ignore = "builds a crate of its own; run by .ci/build-script"]
 fn build_script_survives_an_outage() {
     let fake = FakeHandinger::start();
-    fake.add_api_key(KEY);
     let build_script = BuildScript::new();
     let worker_id = &build_script.worker_id;
     fake.add_worker(worker_id);
     fake.client().update_webhook(worker_id, URL).unwrap();
-    let today = fake.deliver(worker_id, 200).unwrap().execution.created_at.date();
+    let today = fake.deliver(worker_id, 200).execution.created_at.date();
     let build_and_run = |team| build_script.build_and_run(&fake, team);
     let success = format!("newest delivery: success on {today}\n");
 

@@ -4,7 +4,7 @@ use std::iter::FusedIterator;
 use std::ops::Range;
 use std::thread;
 
-use handinger::fake::FakeHandinger;
+use handinger::fake::{FakeHandinger, Fault};
 use handinger::{End, Error, ErrorKind, Executions, Progress, WebhookExecution};
 use time::{Duration, OffsetDateTime};
 
@@ -33,7 +33,7 @@ impl<'a> History<'a> {
         for _ in 0..count {
             let at_once =
                 |execution: &mut WebhookExecution| execution.created_at = OffsetDateTime::UNIX_EPOCH;
-            let delivery = self.fake.deliver_with(&self.worker, at_once).unwrap();
+            let delivery = self.fake.deliver_with(&self.worker, at_once);
             self.newest_first.insert(0, delivery.execution.id);
         }
     }
@@ -171,7 +171,7 @@ fn responses_that_are_truncated_are_requested_again() {
     let mut read = Vec::new();
     loop {
         if read.len() % 50 == 0 {
-            fake.lose_next(2);
+            fake.inject(Fault::hang_up().after_applying().times(2));
         }
         let Some(execution) = executions.next().transpose().unwrap() else { break };
         read.push(execution.id);

@@ -21,7 +21,7 @@ fn fake_with(count: usize) -> FakeHandinger {
 }
 
 fn deliver(fake: &FakeHandinger, count: usize) -> Vec<String> {
-    (0..count).map(|_| fake.deliver(WORKER, 200).unwrap().execution.id).collect()
+    (0..count).map(|_| fake.deliver(WORKER, 200).execution.id).collect()
 }
 
 fn ids(executions: Vec<WebhookExecution>) -> Vec<String> {
@@ -108,7 +108,7 @@ fn what_is_written_late_is_yielded_within_the_overlap() {
     follow.poll().unwrap();
     hour.poll().unwrap();
     for (seconds, by_default) in [(599, true), (700, false)] {
-        let late = fake.deliver_with(WORKER, |execution| execution.created_at -= seconds * SECOND).unwrap();
+        let late = fake.deliver_with(WORKER, |execution| execution.created_at -= seconds * SECOND);
         let expected = if by_default { vec![late.execution.clone()] } else { vec![] };
         assert_eq!(follow.poll().unwrap(), expected, "{seconds} s");
         assert_eq!(hour.poll().unwrap(), [late.execution], "{seconds} s");
@@ -121,7 +121,7 @@ fn where_it_starts_changes_neither_the_interval_nor_the_overlap() {
     let (client, waits) = delivering_while_it_waits(&fake, 1);
     let mut follow = client.follow(WORKER).interval(SECOND).overlap(3600 * SECOND).starting_from(None);
     follow.poll().unwrap();
-    let late = fake.deliver_with(WORKER, |execution| execution.created_at -= 700 * SECOND).unwrap();
+    let late = fake.deliver_with(WORKER, |execution| execution.created_at -= 700 * SECOND);
     assert_eq!(follow.poll().unwrap(), [late.execution]);
     follow.next().unwrap().unwrap();
     assert_eq!(waits.take(), [SECOND]);

@@ -236,7 +236,7 @@ fn it_owns_what_it_needs() {
     fake.add_worker("wrk_1");
     fake.client().update_webhook("wrk_1", "https://example.com/hook").unwrap();
     for _ in 0..120 {
-        fake.deliver("wrk_1", 200).unwrap();
+        fake.deliver("wrk_1", 200);
     }
     let iter = made_here(&fake);
     fused(&iter);
@@ -250,8 +250,7 @@ fn a_history_that_changes_meanwhile_is_followed() {
     fake.add_worker("wrk_1");
     let client = fake.client();
     client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
-    let deliver =
-        |count| (0..count).map(|_| fake.deliver("wrk_1", 200).unwrap().execution.id).collect::<Vec<_>>();
+    let deliver = |count| (0..count).map(|_| fake.deliver("wrk_1", 200).execution.id).collect::<Vec<_>>();
     let old = deliver(100);
 
     let mut iter = client.execution_pages("wrk_1");
