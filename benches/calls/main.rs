@@ -62,10 +62,8 @@ fn time_of_calls(base_url: &str) {
 fn race<T: DeserializeOwned>(name: &str, url: &str, ours: &mut dyn FnMut()) {
     let unbounded = agent(None);
     let bounded = agent(Some(Duration::from_secs(60)));
-    let [ours, unbounded, bounded] =
-        compare([ours, &mut || drop(black_box(get::<T>(&unbounded, url))), &mut || {
-            drop(black_box(get::<T>(&bounded, url)))
-        }]);
+    let by_hand = |agent: &Agent| drop(black_box(get::<T>(agent, url)));
+    let [ours, unbounded, bounded] = compare([ours, &mut || by_hand(&unbounded), &mut || by_hand(&bounded)]);
     println!(
         "| {name} | {:.1} µs | {:.1} µs | {:.2} | {:.1} µs | {:.2} |",
         median(&ours),
