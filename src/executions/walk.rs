@@ -100,7 +100,10 @@ impl Walk {
     fn may_be_pulled_ahead(&self, list: &WebhookExecutionList) -> bool {
         self.page > 1
             && list.total_count < self.total
-            && !list.iter().any(|execution| self.seen.contains(&self.seen.hasher().hash_one(&execution.id)))
+            && !list
+                .logs
+                .iter()
+                .any(|execution| self.seen.contains(&self.seen.hasher().hash_one(&execution.id)))
     }
 
     /// Returns whether there was patience left to lose.
