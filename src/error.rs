@@ -223,7 +223,8 @@ impl Error {
     /// the text of a plain one, or the title or first heading of an HTML page.
     ///
     /// ```
-    /// # let client = handinger::fake::FakeHandinger::start().client();
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
     /// let error = client.retrieve_webhook("wrk_unknown").unwrap_err();
     /// assert_eq!(error.status(), Some(404));
     /// assert_eq!(error.message(), Some("worker not found"));

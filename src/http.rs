@@ -134,7 +134,7 @@ impl Http {
         let setting = &settings.base_url;
         let base_url = BaseUrl::parse(setting.value.trim(), settings.allow_insecure_http)
             .map_err(|problem| setting.rejected(problem))?;
-        let headers = settings::headers(&settings)?;
+        let headers = settings::headers(&settings, &base_url.authority)?;
         let (agent, resolver) = connect::agent(&base_url, &settings.user_agent, settings.configure)?;
         let values = settings.headers.into_iter().map(|(_, setting)| setting.value);
         let secrets = values.chain([settings.api_key.value.trim().to_owned()]).collect();

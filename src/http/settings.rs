@@ -123,12 +123,15 @@ fn is_host_and_port(authority: &Authority) -> bool {
 }
 
 /// Returns the headers of every request.
-pub(super) fn headers(settings: &Settings) -> Result<HeaderMap, String> {
+pub(super) fn headers(settings: &Settings, authority: &Authority) -> Result<HeaderMap, String> {
     let key = &settings.api_key;
     let authorization = authorization(key.value.trim()).map_err(|problem| key.rejected(problem))?;
     let user_agent =
         printable(&settings.user_agent).ok_or("the user agent has a control or non-ASCII character")?;
+    // ureq would make the host anew for each request.
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "the base URL's host is not valid")?;
     let mut headers = HeaderMap::new();
+    headers.insert(header::HOST, host);
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::USER_AGENT, user_agent);
