@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ureq::http::{Response, StatusCode};
 
-/// How much of a text by somebody else `Display` repeats, in characters.
+/// Limits the part of a server's text that `Display` repeats, in characters.
 const MAX_SHOWN_TEXT: usize = 200;
 
 /// Reports why a call failed, and whether a retry may help.
@@ -104,7 +104,7 @@ pub(crate) struct Failure {
     pub(crate) source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// How far an attempt came.
+/// The stage that an attempt reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Nothing of the request was sent, and a retry would end in the same way.

@@ -41,11 +41,11 @@ const MAX_HEADERS: usize = 64 * 1024;
 const MAX_HEADER_COUNT: usize = 128;
 /// The largest response body that is read, in bytes after decompression.
 const MAX_BODY: usize = 10 * MIB;
-/// How much of a response body an error keeps, in bytes.
+/// The part of a response body that an error keeps, in bytes.
 const MAX_KEPT_BODY: usize = 64 * 1024;
 /// The longest wait before a retry that a server can ask for.
 const MAX_RETRY_WAIT: Duration = Duration::from_secs(60);
-/// How long the addresses of a host are used after its lookup.
+/// The time for which the addresses of a host are used after their lookup.
 const MAX_ADDRESS_AGE: Duration = Duration::from_secs(60);
 /// Caps durations so that adding one to an `Instant` cannot overflow.
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -93,7 +93,7 @@ impl Options {
 
     /// Returns the time by which a call that begins now must have ended.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        Some(Instant::now() + self.total_timeout?.min(LONGEST_TIME))
+        Instant::now().checked_add(self.total_timeout?)
     }
 }
 

@@ -36,7 +36,7 @@ fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
         at += match (surrogate(rest), rest.get(6..).and_then(surrogate)) {
             (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
             (Some(_), _) => {
-                // Of the same length, so that positions stay the same.
+                // The replacement has the same length, so that positions stay the same.
                 mended.to_mut().replace_range(at..at + REPLACEMENT.len(), REPLACEMENT);
                 REPLACEMENT.len()
             }

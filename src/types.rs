@@ -1,4 +1,4 @@
-//! What travels as JSON, in the API's own words.
+//! The types that travel as JSON, in the API's own words.
 
 use std::fmt;
 use std::time::Duration;
@@ -160,7 +160,7 @@ pub struct WebhookExecution {
     /// Why the delivery failed, if it did.
     #[serde(default)]
     pub error_message: Option<String>,
-    /// Whether the endpoint returned a 2xx status; see also [`is_success`](Self::is_success).
+    /// The outcome: `success` if the endpoint returned a 2xx status; see also [`is_success`](Self::is_success).
     pub request_status: RequestStatus,
     /// The HTTP status that the endpoint returned, if it was reached.
     #[serde(default, deserialize_with = "status")]
@@ -171,7 +171,7 @@ pub struct WebhookExecution {
     /// That task's title, when known. A character that the service cut in half is U+FFFD.
     #[serde(default)]
     pub task_title: Option<String>,
-    /// Where the delivery went. It may be a credential: `Debug` prints only scheme, host and port.
+    /// The endpoint of the delivery. It may be a credential: `Debug` prints only scheme, host and port.
     pub url: String,
     /// The worker to which the webhook belongs.
     pub worker_id: String,

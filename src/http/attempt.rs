@@ -16,7 +16,12 @@ use crate::redact::redact;
 
 /// Sends the request once, and receives a complete 2xx response.
 pub(super) fn attempt(http: &Http, request: &Request<'_>, is_retry: bool) -> Result<Response, Failure> {
-    let response = run(http, request, is_retry).map_err(|error| match NotSent::of(error) {
+    let timeout = request.time_left();
+    if timeout.is_zero() {
+        let problem = format!("no time left {}", request.within(timeout));
+        return Err(Failure::new(Stage::NotSent, ErrorKind::Timeout, problem));
+    }
+    let response = run(http, request, timeout, is_retry).map_err(|error| match NotSent::of(error) {
         Ok(not_sent) => not_connected(http, request, not_sent),
         Err(error) => no_response(request, error),
     })?;
@@ -36,8 +41,12 @@ pub(super) fn attempt(http: &Http, request: &Request<'_>, is_retry: bool) -> Res
 }
 
 /// Sends the request and receives the head of its response. Request settings override the agent's.
-fn run(http: &Http, request: &Request<'_>, is_retry: bool) -> Result<http::Response<Body>, ureq::Error> {
-    let timeout = request.time_left();
+fn run(
+    http: &Http,
+    request: &Request<'_>,
+    timeout: Duration,
+    is_retry: bool,
+) -> Result<http::Response<Body>, ureq::Error> {
     let connect_timeout = request.options.connect_timeout.min(timeout);
     let mut head = http::Request::new(());
     *head.method_mut() = request.method.clone();

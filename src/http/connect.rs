@@ -78,7 +78,7 @@ fn with_tls(config: ConfigBuilder) -> ConfigBuilder {
     config.tls_config(tls.build())
 }
 
-/// Whether this build has the TLS library and the roots that the configuration selects.
+/// Reports whether this build has the TLS library and the roots that the configuration selects.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 fn has_tls(config: &Config) -> bool {
     let tls = config.tls_config();
@@ -193,7 +193,7 @@ impl NotSent {
         }
     }
 
-    /// Whether a retry would end in the same way.
+    /// Reports whether a retry would end in the same way.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.proxy_status(), Some(403 | 407))
             || self.rejects_certificate()

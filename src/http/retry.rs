@@ -13,7 +13,7 @@ use crate::error::{Failure, Stage};
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LAST_BACKOFF: Duration = Duration::from_secs(8);
 
-/// What follows from a failed attempt.
+/// The consequences of a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// A retry may succeed where the attempt failed.

@@ -109,8 +109,8 @@ pub(super) fn without_user(authority: &Authority) -> &str {
     authority.as_str().rsplit('@').next().unwrap_or_default()
 }
 
-/// Whether the authority is exactly a host and at most a port. The `http` crate ends a host at the first `]`, and ureq
-/// would take a port that is none for the scheme's.
+/// Reports whether the authority is exactly a host and at most a port, because the `http` crate ends a host at the first
+/// `]`, and ureq takes an invalid port for the scheme's.
 fn is_host_and_port(authority: &Authority) -> bool {
     let host = authority.host();
     match authority.as_str().strip_prefix(host) {
@@ -171,7 +171,7 @@ fn custom(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
     Ok((name, value))
 }
 
-/// Whether the header describes the connection or the message, or is set by the client itself.
+/// Reports whether the header describes the connection or the message, or is set by the client itself.
 fn is_reserved(name: &HeaderName) -> bool {
     let is_framing =
         matches!(name.as_str(), "connection" | "expect" | "te" | "transfer-encoding" | "upgrade");
