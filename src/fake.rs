@@ -14,7 +14,7 @@
 //! ```
 //!
 //! [`FakeHandinger`] keeps workers, webhooks and a delivery history, and does what the API's reference says.
-//! It can fail in every way that your code has to handle ([`Fault`]), and returns the requests that it received.
+//! It can fail in every way that your code has to handle ([`Fault`]), and returns the requests it received.
 //!
 //! Clients in any language can talk to it. A program under test finds it by the environment:
 //! `Command::new("my-tool").envs(fake.env())`. Such a program waits for real before a retry; with the header
@@ -30,7 +30,7 @@
 //! | 401 | a missing or wrong key, whatever else is wrong |
 //! | 404 | an unknown worker, path or method |
 //!
-//! A page past the last one is empty. An empty history has no page. The history remains when the webhook is removed.
+//! A page past the last one is empty. An empty history has no page. The history outlives the webhook.
 //!
 //! It serves GET, PUT, POST and DELETE over HTTP/1.1, with a `Content-Length` of at most 1 MiB or without a
 //! body. Anything else, such as a chunked body, gets 400 and the end of the connection.
@@ -42,7 +42,6 @@ mod server;
 mod state;
 
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -67,7 +66,7 @@ pub struct FakeHandinger {
     stops_on_drop: bool,
 }
 
-/// What Handinger would have sent to the endpoint of a webhook; see [`FakeHandinger::deliver`].
+/// A delivery that Handinger would have made to the endpoint of a webhook; see [`FakeHandinger::deliver`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -94,8 +93,8 @@ impl FakeHandinger {
 
     /// Returns a new client of this fake.
     ///
-    /// It sleeps for at most 1 ms before a retry, or between two rounds of [`follow`](HandingerClient::follow),
-    /// so that tests do not wait.
+    /// It sleeps for at most 1 ms before a retry, or between two rounds of
+    /// [`follow`](HandingerClient::follow), so that tests do not wait.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "the fake's key and URL are valid")]
     pub fn client(&self) -> HandingerClient {
@@ -131,8 +130,8 @@ impl FakeHandinger {
 
     /// Closes the port and all connections, as a service does that goes down: clients cannot connect.
     ///
-    /// Workers, faults and requests are kept, and the port is reserved for [`restart`](Self::restart). Requests
-    /// that a fault holds back are dropped. Does nothing if the fake has stopped already.
+    /// Workers, faults and requests are kept, and the port is reserved for [`restart`](Self::restart).
+    /// Requests that a fault delays are dropped. Does nothing if the fake has stopped already.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -191,8 +190,8 @@ impl FakeHandinger {
 
     /// Delivers as [`deliver`](Self::deliver) does, with an execution that `edit` changes before it is added.
     ///
-    /// `edit` receives a success (status 200) of now, and may call the fake. If its `response_status` is not 2xx
-    /// afterwards, the execution is an error.
+    /// `edit` receives a success (status 200) of now, and may call the fake. If the `response_status` is not
+    /// 2xx afterwards, the execution is an error.
     ///
     /// # Panics
     ///
@@ -212,7 +211,7 @@ impl FakeHandinger {
     /// ```
     #[track_caller]
     pub fn deliver_with(&self, worker_id: &str, edit: impl FnOnce(&mut WebhookExecution)) -> Delivery {
-        let begun = self.core.state().begin_delivery(worker_id);
+        let begun = self.core.state().delivery(worker_id);
         let (url, token, number) = match begun {
             Ok(begun) => begun,
             Err(problem) => panic!("cannot deliver to worker {worker_id}: {problem}"),
@@ -258,7 +257,9 @@ impl FakeHandinger {
 impl FakeHandinger {
     /// Adds a fault to the end of the queue. Each request takes the first fault that is for it, and no other.
     pub fn inject(&self, fault: Fault) {
-        self.core.state().faults.push(fault);
+        if !fault.is_over() {
+            self.core.state().faults.push(fault);
+        }
     }
 
     /// Injects `Fault::status(status).times(count)`.
@@ -274,7 +275,7 @@ impl FakeHandinger {
     /// Removes all faults.
     pub fn clear_faults(&self) {
         // The lock is released before the faults are dropped, because they own a test's functions.
-        let faults = mem::take(&mut self.core.state().faults);
+        let faults = std::mem::take(&mut self.core.state().faults);
         drop(faults);
     }
 
@@ -293,14 +294,6 @@ impl FakeHandinger {
     /// Returns all requests in the order of their arrival, those that a fault struck too.
     ///
     /// A request arrives when its body is complete. Malformed requests are not recorded.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # fake.add_worker("wrk_1");
-    /// fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
-    /// assert_eq!(fake.requests()[0].body_text(), r#"{"url":"https://example.com/hook"}"#);
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.core.state().requests.clone()

@@ -1,4 +1,4 @@
-//! What can go wrong, and which requests it strikes.
+//! Faults, and the requests that they strike.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,17 +24,9 @@ use super::request::{Operation, Request};
 /// or [`on`](Self::on) say otherwise.
 ///
 /// ```
-/// use handinger::fake::{FakeHandinger, Fault, Operation};
-///
-/// let fake = FakeHandinger::start();
-/// fake.add_worker("wrk_1");
+/// # use handinger::fake::{Fault, Operation};
 /// // The second regenerate is applied, but its response is lost.
-/// fake.inject(Fault::hang_up().after_applying().on(Operation::RegenerateToken).skip(1));
-/// # let client = fake.client();
-/// # client.update_webhook("wrk_1", "https://example.com/hook")?;
-/// # client.regenerate_token("wrk_1")?;
-/// # assert!(client.regenerate_token("wrk_1").unwrap_err().may_have_been_applied());
-/// # Ok::<(), handinger::Error>(())
+/// let fault = Fault::hang_up().after_applying().on(Operation::RegenerateToken).skip(1);
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a fault strikes once it is injected"]
@@ -74,7 +66,8 @@ impl Fault {
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault};
     /// # let fake = FakeHandinger::start();
-    /// fake.inject(Fault::status(502).header("Content-Type", "text/html").body("<h1>Bad gateway</h1>").times(3));
+    /// let down = Fault::status(502).header("Content-Type", "text/html").body("<h1>Bad gateway</h1>");
+    /// fake.inject(down.times(3));
     /// let error = fake.client().retrieve_webhook("wrk_1").unwrap_err();
     /// assert_eq!(error.body(), b"<h1>Bad gateway</h1>");
     /// ```
@@ -92,15 +85,6 @@ impl Fault {
     }
 
     /// Waits before the request is applied, and then responds. It is applied even if the client has given up.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use handinger::fake::{FakeHandinger, Fault};
-    /// # let fake = FakeHandinger::start();
-    /// fake.inject(Fault::delay(Duration::from_secs(3600)));
-    /// let client = fake.client().with_timeout(Duration::from_millis(100)).with_max_retries(0);
-    /// assert!(client.retrieve_webhook("wrk_1").unwrap_err().is_timeout());
-    /// ```
     pub fn delay(delay: Duration) -> Self {
         Self::new(Action::Delay(delay))
     }
@@ -113,8 +97,8 @@ impl Fault {
 
     /// Calls a function when the request has arrived, and then applies the request.
     ///
-    /// This is for what happens while the code under test is busy: a delivery between two pages, a service that
-    /// stops. The function can call everything that the fake has. If it panics, the connection is closed.
+    /// This is for what happens while the code under test is busy: a delivery between two pages, a service
+    /// that stops. The function can use the fake without limits. If it panics, the connection is closed.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault, Operation};
@@ -137,8 +121,8 @@ impl Fault {
     ///
     /// # Panics
     ///
-    /// If the fault is not a [`status`](Self::status), if the name or value cannot be sent, or if the fake sets
-    /// the header itself: `Content-Length`, `Transfer-Encoding`, `Connection`.
+    /// If the fault is not a [`status`](Self::status), if the name or value cannot be sent, or if the fake
+    /// sets the header itself: `Content-Length`, `Transfer-Encoding`, `Connection`.
     #[track_caller]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -204,15 +188,15 @@ impl Fault {
     }
 
     pub(super) fn is_for(&self, request: &Request) -> bool {
-        !self.is_over() && (self.operation.is_none() || self.operation == request.operation())
+        self.operation.is_none() || self.operation == request.operation()
     }
 
-    /// Whether it strikes no further request.
+    /// Returns whether it strikes no further request.
     pub(super) fn is_over(&self) -> bool {
         self.times == Some(self.struck)
     }
 
-    /// Whether it has struck as often as it should, which for one that always strikes is once.
+    /// Returns whether it has struck as often as it should, which for one that always strikes is once.
     pub(super) fn is_used(&self) -> bool {
         self.struck == self.times.unwrap_or(self.struck.max(1))
     }

@@ -13,14 +13,12 @@ use crate::http::StatusCode;
 
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 64 * 1024;
-const MAX_HEADERS: usize = 100;
 const MAX_BODY: usize = 1024 * 1024;
-const METHODS: [&str; 4] = ["GET", "PUT", "POST", "DELETE"];
 
 /// An error of kind `InvalidData` is a request that the fake rejects; another one is a lost connection.
 pub(super) fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Request> {
     let mut request = read_head(reader)?;
-    if !METHODS.contains(&&*request.method) {
+    if !["GET", "PUT", "POST", "DELETE"].contains(&&*request.method) {
         return Err(invalid("the fake supports only GET, PUT, POST and DELETE"));
     }
     for unsupported in ["Transfer-Encoding", "Expect"] {
@@ -60,7 +58,7 @@ fn read_head(reader: &mut BufReader<&TcpStream>) -> io::Result<Request> {
 
 /// Returns the length of the head and the request without its body; `None` if the head is not complete.
 fn parse_head(bytes: &[u8]) -> io::Result<Option<(usize, Request)>> {
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut headers = [EMPTY_HEADER; 100];
     let mut head = httparse::Request::new(&mut headers);
     let parsed = head.parse(bytes).map_err(|error| invalid(format!("malformed request: {error}")))?;
     let Status::Complete(length) = parsed else { return Ok(None) };

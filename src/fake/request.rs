@@ -86,7 +86,7 @@ impl Request {
         page.parse().ok().filter(|page| *page > 0)
     }
 
-    /// Whether the connection ends with the response.
+    /// Returns whether the connection ends with the response.
     pub(super) fn closes(&self) -> bool {
         let options = self.header("Connection").unwrap_or_default();
         options.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"))

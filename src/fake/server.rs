@@ -18,12 +18,12 @@ use super::state::{State, random};
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long a stop waits for a connection to its own port, which may have a long queue.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// The limits for reading on after a request was rejected. It is read because closing a connection with unread
-/// bytes resets it, and the client may lose the response.
+/// The limits for reading on after a request was rejected. The rest is read because closing a connection with
+/// unread bytes resets it, and the client may lose the response.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 
-/// What a fake shares with its threads.
+/// A fake's data, shared with its threads.
 pub(super) struct Core {
     pub(super) address: SocketAddr,
     pub(super) api_key: String,
@@ -37,8 +37,8 @@ pub(super) struct Core {
 #[derive(Default)]
 struct Port {
     accepting: Option<JoinHandle<Accepted>>,
-    /// Both ends of a connection to the port of a stopped fake. While it is open, the system gives the port to
-    /// no program that asks for a free one.
+    /// Both ends of a connection to the port of a stopped fake. While it is open, the system gives the port
+    /// to no program that asks for a free one.
     reservation: Option<(TcpStream, TcpStream)>,
 }
 

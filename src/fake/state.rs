@@ -1,4 +1,4 @@
-//! What the service keeps, and what each call does to it.
+//! The service's workers and history, and the effect of each call on them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -80,10 +80,7 @@ impl State {
     }
 
     /// Returns the endpoint and the token of a delivery, and its number.
-    pub(super) fn begin_delivery(
-        &mut self,
-        worker_id: &str,
-    ) -> Result<(String, WebhookToken, u64), &'static str> {
+    pub(super) fn delivery(&mut self, worker_id: &str) -> Result<(String, WebhookToken, u64), &'static str> {
         let worker = self.workers.get(worker_id).ok_or("there is none; call `add_worker` first")?;
         let Webhook { url: Some(url), token: Some(token) } = worker.webhook.clone() else {
             return Err("it has no webhook; call `update_webhook` first");
@@ -92,7 +89,7 @@ impl State {
         Ok((url, token, self.deliveries))
     }
 
-    /// Adds an execution where its time puts it. Among those with the same time, the last one added is the newest.
+    /// Adds an execution where its time puts it. Among those with the same time, the last one is the newest.
     pub(super) fn insert(&mut self, worker_id: &str, execution: WebhookExecution) {
         let executions = &mut self.workers.entry(worker_id.to_owned()).or_default().executions;
         let place = executions.partition_point(|other| other.created_at > execution.created_at);

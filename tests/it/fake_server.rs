@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use handinger::fake::FakeHandinger;
+use handinger::fake::{FakeHandinger, Fault};
 
 use crate::fake::{connect, with_webhook, with_worker};
 use crate::support::rerun;
@@ -64,6 +64,9 @@ fn connection_serves_one_request_after_another() {
             "{response}"
         );
     }
+    fake.inject(Fault::status(204).body("not sent"));
+    stream.write_all(get.as_bytes()).unwrap();
+    assert!(!response(&mut stream).contains("Content-Length"));
     stream.set_nodelay(true).unwrap();
     for byte in put.bytes() {
         stream.write_all(&[byte]).unwrap();
