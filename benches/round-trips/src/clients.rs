@@ -28,8 +28,9 @@ pub(crate) enum Call {
 pub(crate) type Client = Box<dyn Fn(Call)>;
 
 pub(crate) fn handinger(target: &Target) -> Client {
-    let agent = Agent::config_builder().tls_config(tls(target)).build().new_agent();
-    let client = HandingerClient::builder(KEY).base_url(&target.base_url).agent(agent).build().unwrap();
+    let tls = tls(target);
+    let builder = HandingerClient::builder(KEY).base_url(&target.base_url);
+    let client = builder.ureq_config(|config| config.tls_config(tls)).build().unwrap();
     Box::new(move |call| match call {
         Call::Retrieve => drop(client.retrieve_webhook(WORKER).unwrap()),
         Call::Update => drop(client.update_webhook(WORKER, HOOK).unwrap()),
