@@ -507,11 +507,12 @@ fn outage_after_an_empty_start_is_reported() {
 }
 
 #[test]
-fn loss_after_a_loss_is_reported_each_time_and_once() {
+fn each_loss_is_reported_once() {
     let mut program = started(60);
     for last in [160, 260, 360] {
         program.deliver(100);
-        program.world().apply(&Event::Trim(program.world().history.len() - 60));
+        let length = program.world().history.len();
+        program.world().apply(&Event::Trim(length - 60));
         assert_eq!(program.poll(), gap(NONE_LEFT));
         assert_eq!(program.follow.poll_after(), Duration::ZERO, "what was found is there");
         program.restart();
