@@ -527,7 +527,7 @@ fn each_loss_is_reported_once() {
 fn long_outage_on_a_small_history_is_reported_with_the_next_execution() {
     for (hours, is_reported) in [(2, false), (3, true)] {
         let mut program = started(3);
-        program.world().now += hours * HOUR - 10 * SECOND;
+        program.world().now += hours * HOUR - 11 * SECOND;
         program.world().apply(&Event::RemoveAll);
         assert_eq!(program.poll(), Ok(vec![]), "an empty history");
         assert_eq!(program.poll(), Ok(vec![]));
