@@ -41,7 +41,7 @@ enum Event {
     /// The service removes up to so many of the oldest, as far as it does.
     Trim(usize),
     RemoveAll,
-    /// So many milliseconds pass.
+    /// So many milliseconds pass before the next round.
     Pass(i64),
     LoseResponse,
 }
@@ -53,7 +53,7 @@ enum Keeps {
     All,
     /// The newest 50.
     Fifty,
-    /// Each for two hours.
+    /// Each for two hours, and as long as a round takes.
     TwoHours,
 }
 
@@ -69,6 +69,7 @@ struct Owed {
 /// A service, and what a program that follows it is owed.
 struct World {
     now: i64,
+    until_next_round: i64,
     page_size: usize,
     keeps: Keeps,
     /// The latest written is the first, and not the newest.
@@ -100,6 +101,7 @@ impl World {
         let history = (0..count).rev().map(|id| (EPOCH - i64::from(count - id) * 2 * SECOND, id)).collect();
         Self {
             now: EPOCH,
+            until_next_round: 0,
             page_size: 5,
             keeps: Keeps::All,
             lists_by_writing: false,
@@ -149,7 +151,7 @@ impl World {
                 0..0
             }
             Event::Pass(millis) => {
-                self.now += millis;
+                self.until_next_round += millis;
                 0..0
             }
             Event::Remove(place, count) if length > 0 => place % length..(place % length + count).min(length),
@@ -157,7 +159,9 @@ impl World {
                 let first = match self.keeps {
                     Keeps::All => 0,
                     Keeps::Fifty => 50,
-                    Keeps::TwoHours => removable.partition_point(|(time, _)| *time >= self.now - 2 * HOUR),
+                    Keeps::TwoHours => {
+                        removable.partition_point(|(time, _)| *time >= self.now - 2 * HOUR - HOUR / 4)
+                    }
                 };
                 first.max(length.saturating_sub(count)).min(length)..length
             }
@@ -172,6 +176,11 @@ impl World {
                 self.has_just_trimmed = true;
             }
         }
+    }
+
+    fn end_round(&mut self) {
+        self.has_just_trimmed = false;
+        self.now += 10 * SECOND + std::mem::take(&mut self.until_next_round);
     }
 
     fn request(&mut self, page: u64) -> Result<WebhookExecutionList, Error> {
@@ -275,8 +284,7 @@ impl Program {
             self.world().initial = None;
         }
         let outcome = self.start_round();
-        self.world().has_just_trimmed = false;
-        self.world().now += 10 * SECOND;
+        self.world().end_round();
         if outcome.is_err() {
             self.meet(fates.next().unwrap_or(Fate::Save));
             return true;
@@ -413,7 +421,7 @@ fn moments(event: impl Strategy<Value = Event>) -> impl Strategy<Value = VecDequ
 }
 
 proptest! {
-    #![proptest_config(config(500))]
+    #![proptest_config(config(200))]
 
     /// As long as the oldest are not removed, there is no gap. Clocks may differ.
     #[test]
