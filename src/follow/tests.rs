@@ -41,7 +41,7 @@ enum Event {
     /// The service removes up to so many of the oldest, as far as it does.
     Trim(usize),
     RemoveAll,
-    /// So many milliseconds pass.
+    /// So many milliseconds pass before the next round.
     Pass(i64),
     LoseResponse,
 }
@@ -53,7 +53,7 @@ enum Keeps {
     All,
     /// The newest 50.
     Fifty,
-    /// Each for two hours.
+    /// Each for two hours, and as long as a round takes.
     TwoHours,
 }
 
@@ -69,6 +69,7 @@ struct Owed {
 /// A service, and what a program that follows it is owed.
 struct World {
     now: i64,
+    until_next_round: i64,
     page_size: usize,
     keeps: Keeps,
     /// The latest written is the first, and not the newest.
@@ -76,6 +77,7 @@ struct World {
     /// The first of a page are its newest: time and id.
     history: Vec<(i64, u32)>,
     next_id: u32,
+    newest: i64,
     /// How many of the first executions are never removed.
     kept: u32,
     /// What happens before each request; then nothing more does.
@@ -88,6 +90,7 @@ struct World {
     owed: HashMap<u32, Owed>,
     /// Owed executions that the service removed before they were yielded, and how many gaps had been reported.
     trimmed: HashMap<u32, usize>,
+    has_just_trimmed: bool,
     yielded: HashSet<u32>,
     gaps: usize,
 }
@@ -98,11 +101,13 @@ impl World {
         let history = (0..count).rev().map(|id| (EPOCH - i64::from(count - id) * 2 * SECOND, id)).collect();
         Self {
             now: EPOCH,
+            until_next_round: 0,
             page_size: 5,
             keeps: Keeps::All,
             lists_by_writing: false,
             history,
             next_id: count,
+            newest: EPOCH - 2 * SECOND,
             kept: 0,
             events: VecDeque::new(),
             requests: 0,
@@ -110,6 +115,7 @@ impl World {
             initial: None,
             owed: HashMap::new(),
             trimmed: HashMap::new(),
+            has_just_trimmed: false,
             yielded: HashSet::new(),
             gaps: 0,
         }
@@ -118,10 +124,10 @@ impl World {
     fn write(&mut self, time: i64) {
         let id = self.next_id;
         self.next_id += 1;
-        let newest = self.history.iter().map(|(time, _)| *time).max();
         if self.has_started && self.now - time <= OVERLAP {
-            self.owed.insert(id, Owed { gaps: self.gaps, is_late: Some(time) <= newest });
+            self.owed.insert(id, Owed { gaps: self.gaps, is_late: time <= self.newest });
         }
+        self.newest = self.newest.max(time);
         let place = self.history.partition_point(|(other, _)| !self.lists_by_writing && *other > time);
         self.history.insert(place, (time, id));
     }
@@ -137,12 +143,15 @@ impl World {
                 }
                 0..0
             }
+            // What is written late in the round in which others are trimmed unread hides that they are.
             Event::DeliverLate(millis) => {
-                self.write(self.now - millis);
+                if !self.has_just_trimmed {
+                    self.write(self.now - millis);
+                }
                 0..0
             }
             Event::Pass(millis) => {
-                self.now += millis;
+                self.until_next_round += millis;
                 0..0
             }
             Event::Remove(place, count) if length > 0 => place % length..(place % length + count).min(length),
@@ -150,7 +159,9 @@ impl World {
                 let first = match self.keeps {
                     Keeps::All => 0,
                     Keeps::Fifty => 50,
-                    Keeps::TwoHours => removable.partition_point(|(time, _)| *time >= self.now - 2 * HOUR),
+                    Keeps::TwoHours => {
+                        removable.partition_point(|(time, _)| *time >= self.now - 2 * HOUR - HOUR / 4)
+                    }
                 };
                 first.max(length.saturating_sub(count)).min(length)..length
             }
@@ -162,8 +173,14 @@ impl World {
             let owed = self.owed.remove(id).filter(|owed| owed.gaps == self.gaps && !owed.is_late);
             if owed.is_some() && !self.yielded.contains(id) && matches!(event, Event::Trim(_)) {
                 self.trimmed.insert(*id, self.gaps);
+                self.has_just_trimmed = true;
             }
         }
+    }
+
+    fn end_round(&mut self) {
+        self.has_just_trimmed = false;
+        self.now += 10 * SECOND + std::mem::take(&mut self.until_next_round);
     }
 
     fn request(&mut self, page: u64) -> Result<WebhookExecutionList, Error> {
@@ -267,7 +284,7 @@ impl Program {
             self.world().initial = None;
         }
         let outcome = self.start_round();
-        self.world().now += 10 * SECOND;
+        self.world().end_round();
         if outcome.is_err() {
             self.meet(fates.next().unwrap_or(Fate::Save));
             return true;
@@ -404,7 +421,7 @@ fn moments(event: impl Strategy<Value = Event>) -> impl Strategy<Value = VecDequ
 }
 
 proptest! {
-    #![proptest_config(config(500))]
+    #![proptest_config(config(200))]
 
     /// As long as the oldest are not removed, there is no gap. Clocks may differ.
     #[test]
@@ -458,4 +475,295 @@ proptest! {
         program.run(std::iter::empty());
         prop_assert_eq!(program.world().gaps, 0);
     }
+}
+
+/// The same history, killed at each item in turn, before the cursor is saved and after.
+#[test]
+fn kill_at_any_item_costs_at_most_that_item_again() {
+    for place in 0..22 {
+        for fate in [Fate::SaveAndDie, Fate::Die] {
+            let events = [
+                Event::Deliver(17, 2 * SECOND),
+                Event::DeliverLate(OVERLAP),
+                Event::Deliver(3, 9 * SECOND),
+                Event::Remove(1, 2),
+                Event::DeliverLate(SECOND),
+            ];
+            let events = events.into_iter().flat_map(|event| [None, None, None, Some(event)]).collect();
+            let mut program = Program::new(World { kept: 30, events, ..World::new(30) });
+            program.run(repeat_n(Fate::Save, place).chain([fate]));
+            assert_eq!((program.kills, program.world().gaps), (1, 0));
+        }
+    }
+}
+
+/// Starts on a history of so many executions with full pages.
+fn started(count: u32) -> Program {
+    let mut program = Program::new(World { page_size: 50, ..World::new(count) });
+    assert_eq!(program.poll(), Ok(vec![]));
+    program
+}
+
+#[test]
+fn outage_after_an_empty_start_is_reported() {
+    let mut program = started(0);
+    program.deliver(1_000);
+    program.world().apply(&Event::Trim(900));
+    assert_eq!(program.poll(), gap(NONE_LEFT));
+    assert_eq!(program.poll(), Ok((900..1_000).collect()));
+    assert_eq!(program.poll(), Ok(vec![]));
+}
+
+#[test]
+fn each_loss_is_reported_once() {
+    let mut program = started(60);
+    for last in [160, 260, 360] {
+        program.deliver(100);
+        let length = program.world().history.len();
+        program.world().apply(&Event::Trim(length - 60));
+        assert_eq!(program.poll(), gap(NONE_LEFT));
+        assert_eq!(program.follow.poll_after(), Duration::ZERO, "what was found is there");
+        program.restart();
+        assert_eq!(program.poll(), gap(NONE_LEFT), "what is not saved is not known");
+        assert_eq!(program.poll(), Ok((last - 60..last).collect()));
+        assert_eq!(program.follow.poll_after(), INTERVAL);
+        assert_eq!(program.poll(), Ok(vec![]));
+    }
+}
+
+#[test]
+fn long_outage_on_a_small_history_is_reported_with_the_next_execution() {
+    for (hours, is_reported) in [(2, false), (3, true)] {
+        let mut program = started(3);
+        program.world().now += hours * HOUR - 11 * SECOND;
+        program.world().apply(&Event::RemoveAll);
+        assert_eq!(program.poll(), Ok(vec![]), "an empty history");
+        assert_eq!(program.poll(), Ok(vec![]));
+        program.deliver(2);
+        if is_reported {
+            assert_eq!(program.poll(), gap(NONE_LEFT));
+        }
+        assert_eq!(program.poll(), Ok(vec![3, 4]));
+        program.world().apply(&Event::RemoveAll);
+        program.deliver(1);
+        assert_eq!(program.poll(), Ok(vec![5]), "a round was made moments ago");
+    }
+}
+
+/// Of 120 new executions, the second page is listed behind one that is older than the floor.
+#[test]
+fn execution_below_the_floor_hides_none_behind_it() {
+    let mut program = started(60);
+    program.world().lists_by_writing = true;
+    program.deliver(100);
+    program.world().apply(&Event::DeliverLate(HOUR));
+    program.deliver(20);
+    let new = (60..181).filter(|id| *id != 160).collect();
+    assert_eq!(program.poll(), Ok(new));
+}
+
+/// Between the requests for pages 1 and 2, a burst pushes all out that came before it.
+#[test]
+fn burst_that_is_trimmed_at_once_does_not_hide_itself() {
+    let mut program = started(60);
+    program.deliver(1);
+    let events = [None, Some(Event::Deliver(100, 0)), Some(Event::Trim(111))];
+    program.world().keeps = Keeps::Fifty;
+    program.world().events.extend(events);
+    assert_eq!(program.poll(), Ok(vec![60]));
+    assert_eq!(program.poll(), gap(NONE_LEFT));
+    assert_eq!(program.poll(), Ok((111..161).collect()));
+}
+
+/// One delivery a day that is kept 12 h, three each Monday kept three days, and a history that is cleared weekly.
+#[test]
+fn quiet_services_raise_no_alarm() {
+    type Service = fn(&mut World, i64);
+    let services: [(Service, i64); 3] = [
+        (
+            |world, hour| match hour % 24 {
+                9 => world.apply(&Event::Deliver(1, 0)),
+                21 => world.apply(&Event::RemoveAll),
+                _ => {}
+            },
+            60,
+        ),
+        (
+            |world, hour| match (hour / 24 % 7, hour % 24) {
+                (0, 9..=11) => world.apply(&Event::Deliver(1, 0)),
+                (3, 9..=11) => world.apply(&Event::Trim(1)),
+                _ => {}
+            },
+            365,
+        ),
+        (
+            |world, hour| match hour % (24 * 7) {
+                0 => world.apply(&Event::RemoveAll),
+                moment if moment % 5 == 1 => world.apply(&Event::Deliver(1, 0)),
+                _ => {}
+            },
+            365,
+        ),
+    ];
+    for (number, (service, days)) in services.into_iter().enumerate() {
+        for is_cron in [false, true] {
+            let mut program = started(0);
+            let mut yielded = 0;
+            for moment in 0..days * 24 * 6 {
+                program.world().now = EPOCH + HOUR + moment * HOUR / 6;
+                if moment % 6 == 0 {
+                    service(&mut program.world(), moment / 6);
+                }
+                if is_cron && moment % 6 == 3 {
+                    program.restart();
+                }
+                if !is_cron || moment % 6 == 3 {
+                    yielded += program.poll().unwrap_or_else(|gap| panic!("service {number}: {gap}")).len();
+                }
+            }
+            assert_eq!(u32::try_from(yielded).unwrap(), program.world().next_id);
+        }
+    }
+}
+
+#[test]
+fn round_without_end_is_reported_after_4_000_requests() {
+    // Each page behind the first is newer than the first.
+    let endless = |requests: &Arc<Mutex<u32>>| -> Source {
+        let requests = Arc::clone(requests);
+        Box::new(move |page| {
+            *requests.lock().unwrap() += 1;
+            let id = 1_000 + u32::try_from(page).unwrap();
+            let time = EPOCH + if page == 1 { 0 } else { SECOND + i64::from(id) };
+            let logs = vec![WebhookExecution { created_at: at(time), ..execution(id) }];
+            Ok(WebhookExecutionList { logs, page, page_count: 1_000_000_000, total_count: 1_000_000_000 })
+        })
+    };
+    let requests = Arc::default();
+    let start = at(EPOCH + HOUR);
+    let mut starting = follow(endless(&requests), None);
+    let mut going_on = follow(endless(&requests), Some(started(3).follow.cursor));
+    for (follow, found) in [(&mut starting, 0), (&mut going_on, 1)] {
+        *requests.lock().unwrap() = 0;
+        follow.round(start).unwrap();
+        assert_eq!(*requests.lock().unwrap(), 4_000);
+        let error = follow.poll().unwrap_err();
+        assert!(error.to_string().ends_with("executions may be missing: too many are new"), "{error}");
+        assert_eq!(follow.poll().unwrap().len(), found);
+    }
+}
+
+#[test]
+fn idle_round_is_one_request_after_a_quiet_overlap() {
+    for (within_overlap, requests) in [(0, 1), (500, 11), (5_000, 101)] {
+        let mut program = started(60);
+        program.follow.overlap = Duration::from_secs(600);
+        program.world().now += DAY;
+        program.world().apply(&Event::Deliver(within_overlap, 100));
+        if within_overlap > 0 {
+            program.requests_of_poll(within_overlap as usize);
+        }
+        // A round takes 10 s, and up to 1.01 s of requests.
+        for round in 0..54 {
+            assert_eq!(program.requests_of_poll(0), requests, "{within_overlap}, round {round}");
+        }
+        (0..8).for_each(|_| drop(program.poll().unwrap()));
+        for _ in 0..3 {
+            assert_eq!(program.requests_of_poll(0), 1, "{within_overlap}");
+        }
+        program.deliver(1);
+        assert_eq!(program.requests_of_poll(1), 2);
+    }
+}
+
+#[test]
+fn backlog_of_100_000_is_read_once() {
+    let mut program = started(60);
+    let history = (0..100_000_u32).rev().map(|id| (EPOCH + DAY + i64::from(id) * SECOND, 60 + id));
+    program.world().history.splice(0..0, history);
+    program.world().now += 3 * DAY;
+    assert_eq!(program.requests_of_poll(100_000), 2_001);
+    assert_eq!(program.requests_of_poll(0), 1);
+}
+
+#[test]
+fn late_execution_is_found_at_most_the_overlap_after_its_time() {
+    let mut program = started(60);
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![60]));
+    program.world().now += 10 * SECOND - 10;
+    let written = |late: i64| {
+        let newest = program.world().history[0].0;
+        program.world().write(newest - late);
+    };
+    written(OVERLAP);
+    written(OVERLAP + 1);
+    assert_eq!(program.poll(), Ok(vec![61]));
+    // After two quiet rounds with the overlap between them, only what is not older than the newest.
+    for _ in 0..4 {
+        assert_eq!(program.poll(), Ok(vec![]));
+    }
+    let newest = program.world().history[0].0;
+    program.world().write(newest);
+    program.world().write(newest - 1);
+    assert_eq!(program.poll(), Ok(vec![63]));
+}
+
+/// A cursor saved in the middle of a round must not count the time before that as quiet.
+#[test]
+fn quiet_ends_with_the_first_of_a_round_that_is_yielded() {
+    let mut program = started(60);
+    for _ in 0..4 {
+        assert_eq!(program.poll(), Ok(vec![]));
+    }
+    program.deliver(2);
+    program.start_round().unwrap();
+    assert_eq!(number(&program.follow.take_next().unwrap().unwrap()), 60);
+    program.saved = program.follow.cursor().to_string();
+    program.restart();
+    // The other is gone when the next round is made, which therefore has no news.
+    program.world().apply(&Event::Remove(0, 1));
+    assert_eq!(program.poll(), Ok(vec![]));
+    let newest = program.world().history[0].0;
+    program.world().write(newest - OVERLAP + SECOND);
+    assert_eq!(program.poll(), Ok(vec![62]));
+}
+
+#[test]
+fn time_in_the_future_hides_nothing() {
+    let mut program = started(3);
+    let now = program.world().now;
+    program.world().write(now + DAY);
+    program.world().write(now);
+    assert_eq!(program.poll(), Ok(vec![4, 3]));
+    let now = program.world().now;
+    program.world().write(now - OVERLAP / 2);
+    assert_eq!(program.poll(), Ok(vec![5]));
+    // At the start, too.
+    program.saved = Cursor::new(WORKER).to_string();
+    program.restart();
+    assert_eq!(program.poll(), Ok(vec![]));
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![6]));
+}
+
+#[test]
+fn longer_overlap_at_a_restart_reaches_back_only_to_the_floor() {
+    let mut program = started(60);
+    program.follow.overlap = Duration::MAX;
+    program.world().apply(&Event::DeliverLate(HOUR));
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![61]));
+}
+
+#[test]
+fn first_round_that_fails_leaves_a_cursor_that_has_not_started() {
+    let mut program = Program::new(World::new(3));
+    program.world().events.push_back(Some(Event::LoseResponse));
+    program.poll().unwrap_err();
+    assert_eq!(program.follow.cursor(), &Cursor::new(WORKER));
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![]));
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![4]));
 }

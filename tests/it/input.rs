@@ -314,7 +314,6 @@ fn pages_are_counted_from_one() {
     let display = "list executions: pages are counted from 1";
     assert_rejected(&client.list_executions("wrk_1", 0).unwrap_err(), display);
     assert_rejected(&client.execution_pages("wrk_1").starting_at(0).next().unwrap().unwrap_err(), display);
-    assert_rejected(&client.executions("wrk_1").starting_at(0).next().unwrap().unwrap_err(), display);
     assert_eq!(server.connections(), 0);
 
     client.list_executions("wrk_1", u64::MAX).unwrap();
