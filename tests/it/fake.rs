@@ -209,7 +209,7 @@ fn history_has_fifty_executions_a_page() {
             let list = fake.client().list_executions("wrk_1", page).unwrap();
             let counts = (list.logs.len(), list.page, list.page_count, list.total_count);
             assert_eq!(counts, (*length, page, delivered.div_ceil(50) as u64, delivered as u64));
-            seen.extend(list.into_iter().map(|execution| execution.id));
+            seen.extend(list.logs.into_iter().map(|execution| execution.id));
         }
         assert_eq!(seen, ids);
     }

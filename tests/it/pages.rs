@@ -23,7 +23,7 @@ pub(crate) fn page(ids: &str, page_count: &str) -> Vec<u8> {
 }
 
 fn ids(list: &WebhookExecutionList) -> String {
-    list.iter().map(|execution| execution.id.as_str()).collect::<Vec<_>>().join(" ")
+    list.logs.iter().map(|execution| execution.id.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// The pages that were requested.
