@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::http::uri::Scheme;
+use ureq::http::uri::{Authority, Scheme};
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -41,17 +41,15 @@ pub(super) fn agent(
     let proxy =
         if is_direct { None } else { proxy::from_environment(&base_url.scheme, &base_url.authority)? };
     // For a proxy, because our header does not reach it.
-    let mut config = configure(with_tls(Agent::config_builder()).proxy(proxy).user_agent(user_agent));
-    if is_direct {
-        config = config.proxy(None);
-    }
-    let config = config.build();
+    let config = Agent::config_builder().proxy(proxy).user_agent(user_agent);
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    let config = config.tls_config(tls_config());
+    let config = configure(config);
+    let config = if is_direct { config.proxy(None) } else { config }.build();
     check_features(&config, &base_url.scheme)?;
     let resolver = CachingResolver::new(DefaultResolver::default());
     Ok((Agent::with_parts(config, Sockets(connector()), resolver.clone()), resolver))
 }
-
-type ConfigBuilder = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
 
 /// Rejects a configuration for which this build lacks a feature: ureq panics when it connects, or connects without it.
 fn check_features(config: &Config, scheme: &Scheme) -> Result<(), &'static str> {
@@ -69,13 +67,13 @@ fn check_features(config: &Config, scheme: &Scheme) -> Result<(), &'static str> 
 
 /// Selects the TLS library and the roots of the features.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
-fn with_tls(config: ConfigBuilder) -> ConfigBuilder {
+fn tls_config() -> TlsConfig {
     let is_rustls = cfg!(feature = "rustls");
     let is_platform = cfg!(feature = "platform-verifier");
-    let tls = TlsConfig::builder()
+    TlsConfig::builder()
         .provider(if is_rustls { TlsProvider::Rustls } else { TlsProvider::NativeTls })
-        .root_certs(if is_platform { RootCerts::PlatformVerifier } else { RootCerts::WebPki });
-    config.tls_config(tls.build())
+        .root_certs(if is_platform { RootCerts::PlatformVerifier } else { RootCerts::WebPki })
+        .build()
 }
 
 /// Reports whether this build has the TLS library and the roots that the configuration selects.
@@ -87,11 +85,6 @@ fn has_tls(config: &Config) -> bool {
         TlsProvider::NativeTls => cfg!(feature = "native-tls"),
         _ => cfg!(feature = "rustls") && (cfg!(feature = "platform-verifier") || !needs_verifier),
     }
-}
-
-#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-fn with_tls(config: ConfigBuilder) -> ConfigBuilder {
-    config
 }
 
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
@@ -166,6 +159,7 @@ impl NotSent {
 
     /// Says what failed, with which host, and through which proxy.
     pub(super) fn problem(&self, proxy: Option<&Proxy>) -> String {
+        const HINT: &str = "; the cargo feature `platform-verifier` of handinger trusts the issuers that this machine trusts";
         let host = &self.host;
         let (peer, via) = match proxy.and_then(|proxy| proxy.uri().authority()).map(without_user) {
             Some(proxy) if proxy == host => (format!("the proxy {host}"), String::new()),
@@ -178,26 +172,23 @@ impl NotSent {
             (Step::Connect, Some(status)) => {
                 format!("could not connect to {peer}{via}, which returned {status}")
             }
-            (Step::Tls, _) if self.rejects_certificate() => {
-                format!("the certificate of {peer} was rejected{}", self.remedy())
+            (Step::Tls, _) if self.is_certificate_rejected() => {
+                let is_unknown = self.error.to_string().contains("UnknownIssuer");
+                let hint = if is_unknown && cfg!(not(feature = "platform-verifier")) { HINT } else { "" };
+                format!("the certificate of {peer} was rejected{hint}")
             }
             (Step::Tls, _) => format!("could not complete the TLS handshake with {peer}{via}"),
         }
     }
 
-    fn remedy(&self) -> &'static str {
-        if cfg!(not(feature = "platform-verifier")) && self.error.to_string().contains("UnknownIssuer") {
-            "; the cargo feature `platform-verifier` of handinger trusts the issuers that this machine trusts"
-        } else {
-            ""
-        }
-    }
-
     /// Reports whether a retry would end in the same way.
     pub(super) fn is_final(&self) -> bool {
-        matches!(self.proxy_status(), Some(403 | 407))
-            || self.rejects_certificate()
-            || self.rejects_password()
+        match &self.error {
+            Error::ConnectProxyFailed(_) => matches!(self.proxy_status(), Some(403 | 407)),
+            // A SOCKS password. The system's own errors, such as a firewall's EACCES, have a number.
+            Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => error.raw_os_error().is_none(),
+            _ => self.is_certificate_rejected(),
+        }
     }
 
     /// Returns the status in `CONNECT proxy failed: proxy server responded 407/407`.
@@ -209,21 +200,13 @@ impl NotSent {
     }
 
     /// The TLS libraries are not dependencies of this crate, so their errors are known by their words.
-    fn rejects_certificate(&self) -> bool {
+    fn is_certificate_rejected(&self) -> bool {
         let text = self.error.to_string();
         let is_rustls = text.contains("invalid peer certificate");
         let is_native = text.contains("certificate verify failed") // OpenSSL
             || text.contains("certificate was not trusted") // macOS
             || text.contains("certificate chain"); // Windows
         self.step == Step::Tls && (is_rustls || is_native)
-    }
-
-    fn rejects_password(&self) -> bool {
-        match &self.error {
-            // The system's own errors, such as a firewall's EACCES, have a number.
-            Error::Io(error) => error.kind() == ErrorKind::PermissionDenied && error.raw_os_error().is_none(),
-            _ => false,
-        }
     }
 }
 
@@ -246,7 +229,7 @@ pub(super) struct CachingResolver {
 #[derive(Debug, Default)]
 struct Cache {
     /// The base URL's host and, if there is one, the proxy's, each with the time of its lookup.
-    hosts: HashMap<Option<String>, (ResolvedSocketAddrs, Instant)>,
+    hosts: HashMap<(Option<Scheme>, Option<Authority>), (ResolvedSocketAddrs, Instant)>,
     /// How often the addresses have been forgotten.
     failures: usize,
 }
@@ -276,8 +259,8 @@ impl Resolver for CachingResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let host = uri.scheme().zip(uri.authority());
-        let host = host.and_then(|(scheme, authority)| DefaultResolver::host_and_port(scheme, authority));
+        // The scheme, because each address has a port.
+        let host = (uri.scheme().cloned(), uri.authority().cloned());
         if let Some((addresses, looked_up)) = self.cache().hosts.get(&host)
             && looked_up.elapsed() < MAX_ADDRESS_AGE
         {
