@@ -84,8 +84,8 @@ pub struct Error {
     /// The last attempt's.
     failure: Arc<Failure>,
     attempts: u32,
-    /// Additions to the message, such as why a transient failure was not retried.
-    note: Option<Arc<str>>,
+    /// Additions to the message, such as why a transient failure was not retried, each after a semicolon.
+    notes: String,
     is_transient: bool,
     may_have_been_applied: bool,
 }
@@ -169,7 +169,7 @@ impl Error {
             action: action.into(),
             failure: Arc::new(failure),
             attempts: 0,
-            note: None,
+            notes: String::new(),
             is_transient: false,
             may_have_been_applied: false,
         }
@@ -196,12 +196,8 @@ impl Error {
     }
 
     /// Appends a note to the message.
-    pub(crate) fn noting(mut self, addition: &str) -> Self {
-        self.note = Some(match self.note.take() {
-            Some(note) => format!("{note}; {addition}").into(),
-            None => addition.into(),
-        });
-        self
+    pub(crate) fn noting(self, note: &str) -> Self {
+        Self { notes: format!("{}; {note}", self.notes), ..self }
     }
 
     /// Returns the kind of failure.
@@ -384,9 +380,7 @@ impl fmt::Display for Error {
         if self.attempts > 1 {
             write!(f, " ({} attempts)", self.attempts)?;
         }
-        if let Some(note) = &self.note {
-            write!(f, "; {note}")?;
-        }
+        f.write_str(&self.notes)?;
         if self.may_have_been_applied {
             f.write_str("; the change may have been applied")?;
         }
@@ -417,17 +411,9 @@ impl StdError for Error {
 /// `text` on one line, without control characters and of bounded length.
 pub(crate) fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let mut line = String::new();
-    for word in words {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-        if let Some((end, _)) = line.char_indices().nth(MAX_SHOWN_TEXT) {
-            line.truncate(end);
-            line.push('…');
-            break;
-        }
+    let line = words.collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MAX_SHOWN_TEXT) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
-    line
 }

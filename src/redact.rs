@@ -10,8 +10,9 @@ const MIN_SECRET: usize = 4;
 
 /// Replaces every occurrence of a secret, verbatim or percent-encoded.
 pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
-    let long_enough = secrets.iter().filter(|secret| secret.len() >= MIN_SECRET);
-    let forms: Vec<String> = long_enough.flat_map(|secret| forms(secret)).collect();
+    let secrets = secrets.iter().filter(|secret| secret.len() >= MIN_SECRET);
+    let encoded = |secret: &str| utf8_percent_encode(secret, COMPONENT).to_string();
+    let forms: Vec<String> = secrets.flat_map(|secret| [secret.to_string(), encoded(secret)]).collect();
     let (mut redacted, mut rest) = (String::new(), text);
     while let Some(character) = rest.chars().next() {
         let found = forms.iter().filter(|form| rest.starts_with(form.as_str()));
@@ -25,10 +26,6 @@ pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
         }
     }
     redacted
-}
-
-fn forms(secret: &str) -> [String; 2] {
-    [secret.to_owned(), utf8_percent_encode(secret, COMPONENT).to_string()]
 }
 
 /// The parts of a URL. A text that is no URL is all `rest`.
@@ -45,16 +42,13 @@ fn split(url: &str) -> Parts<'_> {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
     };
-    match url.find(':') {
-        Some(colon) if is_scheme(&url[..colon]) && url[colon..].starts_with("://") => {
-            let (scheme, after) = url.split_at(colon + 3);
-            let end = after.find(['/', '?', '#', '\\']).unwrap_or(after.len());
-            let (authority, rest) = after.split_at(end);
-            let (userinfo, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-            Parts { scheme, userinfo, host, rest }
-        }
-        _ => Parts { rest: url, ..Parts::default() },
-    }
+    let Some(colon) = url.find("://").filter(|&colon| is_scheme(&url[..colon])) else {
+        return Parts { rest: url, ..Parts::default() };
+    };
+    let (scheme, after) = url.split_at(colon + 3);
+    let (authority, rest) = after.split_at(after.find(['/', '?', '#', '\\']).unwrap_or(after.len()));
+    let (userinfo, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    Parts { scheme, userinfo, host, rest }
 }
 
 /// A URL as `Debug` prints it: `https://example.com/…`.

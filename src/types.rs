@@ -1,9 +1,10 @@
 //! The types that travel as JSON, in the API's own words.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Visitor};
+use serde::de::Deserializer;
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -284,22 +285,11 @@ impl Serialize for RequestStatus {
 
 impl<'de> Deserialize<'de> for RequestStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(StatusVisitor)
-    }
-}
+        /// Borrowed from the input if possible, because a copy would cost an allocation for each execution.
+        #[derive(Deserialize)]
+        struct Status<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Reads the status where it stands in the input, because a copy would cost an allocation for each execution.
-struct StatusVisitor;
-
-impl Visitor<'_> for StatusVisitor {
-    type Value = RequestStatus;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E>(self, status: &str) -> Result<RequestStatus, E> {
-        Ok(RequestStatus::from(status))
+        Status::deserialize(deserializer).map(|Status(status)| Self::from(&*status))
     }
 }
 
