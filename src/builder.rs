@@ -48,8 +48,8 @@ impl HandingerClient {
     pub fn builder(api_key: impl Into<String>) -> HandingerClientBuilder {
         HandingerClientBuilder {
             settings: Settings {
-                api_key: Setting::from(api_key.into()),
-                base_url: Setting::from(DEFAULT_BASE_URL.to_owned()),
+                api_key: Setting::new(api_key.into(), None),
+                base_url: Setting::new(DEFAULT_BASE_URL, None),
                 allow_insecure_http: false,
                 user_agent: DEFAULT_USER_AGENT.to_owned(),
                 headers: Vec::new(),
@@ -113,20 +113,18 @@ impl HandingerClientBuilder {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn from_env() -> Result<Self, Error> {
-        let Some(api_key) = variable(API_KEY)? else {
-            return Err(invalid(format!("{API_KEY} is not set or blank")));
-        };
+        let not_set = || invalid(format!("{API_KEY} is not set or blank"));
         let mut builder = HandingerClient::builder("");
-        builder.settings.api_key = Setting { value: api_key, variable: Some(API_KEY) };
+        builder.settings.api_key = Setting::new(variable(API_KEY)?.ok_or_else(not_set)?, Some(API_KEY));
         if let Some(base_url) = variable(BASE_URL)? {
-            builder.settings.base_url = Setting { value: base_url, variable: Some(BASE_URL) };
+            builder.settings.base_url = Setting::new(base_url, Some(BASE_URL));
         }
         let headers = variable(CUSTOM_HEADERS)?.unwrap_or_default();
         for line in headers.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let Some((name, value)) = line.split_once(':') else {
                 return Err(invalid(format!("a line of {CUSTOM_HEADERS} is not of the form `Name: value`")));
             };
-            let value = Setting { value: value.trim().to_owned(), variable: Some(CUSTOM_HEADERS) };
+            let value = Setting::new(value, Some(CUSTOM_HEADERS));
             builder.settings.headers.push((name.trim().to_owned(), value));
         }
         Ok(builder)
@@ -140,7 +138,7 @@ impl HandingerClientBuilder {
     ///
     /// Default: `https://handinger.com`.
     pub fn base_url(mut self, base_url: impl Into<String>) -> Self {
-        self.settings.base_url = Setting::from(base_url.into());
+        self.settings.base_url = Setting::new(base_url.into(), None);
         self
     }
 
@@ -193,12 +191,13 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Adds a header to every request: printable ASCII. If a name is set twice, the last value wins.
+    /// Adds a header to every request: printable ASCII. White space around the value is trimmed. If a name is set twice,
+    /// the last value wins.
     ///
     /// Headers that the client sets itself, such as `Authorization`, are rejected. The value is a secret, like the key:
     /// `Debug` does not print it, and [errors redact it](crate::Error#secrets).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.settings.headers.push((name.into(), Setting::from(value.into())));
+        self.settings.headers.push((name.into(), Setting::new(value.into(), None)));
         self
     }
 

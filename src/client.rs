@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use percent_encoding::utf8_percent_encode;
-use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::http::{Http, Method, Options, Request};
-use crate::lenient::from_json;
 use crate::redact::{COMPONENT, secret_parts};
 use crate::types::{UpdateWebhook, Webhook, WebhookExecutionList};
 
@@ -52,7 +50,7 @@ impl HandingerClient {
     ///
     /// See [`Error`](Error#what-to-do). Any transient failure is retried.
     pub fn retrieve_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
-        self.retrieve_by(self.options.deadline(), worker_id)
+        self.retrieve_from(Instant::now(), worker_id)
     }
 
     /// Sets, replaces or removes the webhook's URL, and returns the webhook.
@@ -97,7 +95,7 @@ impl HandingerClient {
         let request = self.request(ACTION, Method::PUT, worker_id, "")?;
         let body = serde_json::to_vec(update).expect("a struct with a string is JSON");
         let secrets = update.url.as_deref().map(secret_parts).unwrap_or_default();
-        self.send(&Request { body: Some(body), secrets, ..request })
+        self.http.send(&Request { body: Some(body), secrets, ..request })
     }
 
     /// Removes the webhook, and returns it with both fields `None`. Handinger then delivers nothing. Does nothing if
@@ -108,7 +106,7 @@ impl HandingerClient {
     /// See [`Error`](Error#what-to-do). Any transient failure is retried.
     /// [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been applied.
     pub fn delete_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
-        self.send(&self.request("delete webhook", Method::DELETE, worker_id, "")?)
+        self.http.send(&self.request("delete webhook", Method::DELETE, worker_id, "")?)
     }
 
     /// Replaces the webhook's token, and returns the webhook. The old token is invalid at once; the URL stays.
@@ -133,7 +131,7 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn regenerate_token(&self, worker_id: &str) -> Result<Webhook, Error> {
-        self.send(&self.regenerate_request(worker_id)?)
+        self.http.send(&self.regenerate_request(worker_id)?)
     }
 
     /// Replaces the webhook's token, even if a response is lost, and returns the webhook with the new token.
@@ -163,17 +161,17 @@ impl HandingerClient {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     pub fn rotate_token(&self, worker_id: &str) -> Result<Webhook, Error> {
-        let deadline = self.options.deadline(); // one for all the calls
-        let old = self.retrieve_by(deadline, worker_id)?.token;
+        let started = Instant::now(); // the `total_timeout` limits all the calls together
+        let old = self.retrieve_from(started, worker_id)?.token;
         let is_new = |webhook: &Webhook| webhook.token.is_some() && webhook.token != old;
-        let regenerate = Request { deadline, ..self.regenerate_request(worker_id)? };
-        let error = match self.send(&regenerate) {
+        let regenerate = Request { started, ..self.regenerate_request(worker_id)? };
+        let error = match self.http.send(&regenerate) {
             Ok(webhook) if is_new(&webhook) => return Ok(webhook),
             Ok(_) => Error::unusable(&regenerate.action, "the response carries no new token"),
             Err(error) if error.may_have_been_applied() => error,
             Err(error) => return Err(error),
         };
-        match self.retrieve_by(deadline, worker_id) {
+        match self.retrieve_from(started, worker_id) {
             Ok(webhook) if is_new(&webhook) => Ok(webhook),
             Ok(Webhook { token: None, .. }) => Err(error.noting("the webhook had no token afterwards")),
             Ok(_) => Err(error.noting("the old token was still in force afterwards")),
@@ -211,12 +209,12 @@ impl HandingerClient {
         }
         let request = self.request(ACTION, Method::GET, worker_id, &format!("/executions?page={page}"))?;
         let action = format!("{}, page {page}", request.action);
-        self.send(&Request { action, ..request })
+        self.http.send(&Request { action, ..request })
     }
 
-    fn retrieve_by(&self, deadline: Option<Instant>, worker_id: &str) -> Result<Webhook, Error> {
+    fn retrieve_from(&self, started: Instant, worker_id: &str) -> Result<Webhook, Error> {
         let request = self.request("retrieve webhook", Method::GET, worker_id, "")?;
-        self.send(&Request { deadline, ..request })
+        self.http.send(&Request { started, ..request })
     }
 
     fn regenerate_request(&self, worker_id: &str) -> Result<Request<'static>, Error> {
@@ -248,13 +246,8 @@ impl HandingerClient {
             body: None,
             secrets: Vec::new(),
             options: self.options,
-            deadline: self.options.deadline(),
+            started: Instant::now(),
         })
-    }
-
-    fn send<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, Error> {
-        let (response, attempts) = self.http.send(request)?;
-        from_json(response.body()).map_err(|error| self.http.unusable(request, response, attempts, error))
     }
 }
 
@@ -304,7 +297,7 @@ impl HandingerClient {
 
     /// Waits the way that the client waits before a retry.
     pub(crate) fn sleep(&self, wait: Duration) {
-        self.http.sleep(wait);
+        (self.http.sleep)(wait);
     }
 }
 

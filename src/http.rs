@@ -13,6 +13,7 @@ use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
+use serde::de::DeserializeOwned;
 use ureq::Agent;
 pub(crate) use ureq::http::Method;
 #[cfg(feature = "fake")]
@@ -20,10 +21,9 @@ pub(crate) use ureq::http::StatusCode;
 use ureq::http::Uri;
 use ureq::http::header::HeaderMap;
 
-use crate::error::{Error, ErrorKind, Failure, Stage};
-use crate::lenient::DecodeError;
+use crate::error::{Error, Failure};
 use crate::redact::redact;
-use attempt::attempt;
+use attempt::{attempt, decode};
 use connect::CachingResolver;
 use settings::BaseUrl;
 
@@ -58,7 +58,7 @@ pub(crate) struct Http {
     headers: HeaderMap,
     /// Texts that messages must not repeat: the key and the values of custom headers.
     secrets: Vec<String>,
-    sleep: Box<dyn Fn(Duration) + Send + Sync>,
+    pub(crate) sleep: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
 /// Options that may differ between clones.
@@ -80,8 +80,8 @@ pub(crate) struct Request<'a> {
     /// Texts that messages must not repeat.
     pub(crate) secrets: Vec<&'a str>,
     pub(crate) options: Options,
-    /// The end of the `total_timeout`.
-    pub(crate) deadline: Option<Instant>,
+    /// When the call began, from which the `total_timeout` counts.
+    pub(crate) started: Instant,
 }
 
 impl Options {
@@ -90,31 +90,25 @@ impl Options {
         let has_zero = timeouts.contains(&Some(Duration::ZERO));
         if has_zero { Err("a timeout must be more than zero") } else { Ok(()) }
     }
-
-    /// Returns the time by which a call that begins now must have ended.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        Instant::now().checked_add(self.total_timeout?)
-    }
 }
 
 impl Request<'_> {
     /// Returns how long an attempt that begins now may take.
     fn time_left(&self) -> Duration {
-        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        left.unwrap_or(LONGEST_TIME).min(self.options.timeout)
+        let total_timeout = self.options.total_timeout.unwrap_or(LONGEST_TIME);
+        total_timeout.saturating_sub(self.started.elapsed()).min(self.options.timeout).min(LONGEST_TIME)
     }
 
-    /// Names the setting that ended an attempt: the timeout, or the `total_timeout` if that is over.
+    /// Names the limit that ended an attempt: this timeout, or the `total_timeout` if that is over.
     fn within(&self, timeout: Duration) -> String {
-        self.total_timeout_within(Duration::ZERO).unwrap_or_else(|| format!("within {timeout:?}"))
+        self.within_total_timeout(Duration::ZERO).unwrap_or_else(|| format!("within {timeout:?}"))
     }
 
-    /// Names the `total_timeout` if it is over after the wait.
-    fn total_timeout_within(&self, wait: Duration) -> Option<String> {
-        let is_over = Instant::now() + wait >= self.deadline?;
-        is_over.then(|| {
-            format!("within the total timeout of {:?}", self.options.total_timeout.unwrap_or_default())
-        })
+    /// Names the `total_timeout` if it is over after a wait.
+    fn within_total_timeout(&self, wait: Duration) -> Option<String> {
+        let total_timeout = self.options.total_timeout?;
+        let is_over = self.started.elapsed() + wait >= total_timeout;
+        is_over.then(|| format!("within the total timeout of {total_timeout:?}"))
     }
 
     fn log(&self, result: &Result<Response, Failure>, attempts: u32, elapsed: Duration) {
@@ -122,8 +116,8 @@ impl Request<'_> {
             Ok(response) => &response.status().as_u16(),
             Err(failure) => &failure.problem,
         };
-        let (method, path, millis) = (&self.method, self.uri.path_and_query(), elapsed.as_millis());
-        let path = path.map_or("", |path| path.as_str());
+        let (method, millis) = (&self.method, elapsed.as_millis());
+        let path = self.uri.path_and_query().map_or("", |path| path.as_str());
         debug!(target: "handinger", "{method} {path}: {outcome} on attempt {attempts} after {millis} ms");
     }
 }
@@ -131,13 +125,11 @@ impl Request<'_> {
 impl Http {
     /// Checks the settings, without any I/O.
     pub(crate) fn new(settings: Settings) -> Result<Self, String> {
-        let setting = &settings.base_url;
-        let base_url = BaseUrl::parse(setting.value.trim(), settings.allow_insecure_http)
-            .map_err(|problem| setting.rejected(problem))?;
-        let headers = settings::headers(&settings, &base_url.authority)?;
+        let base_url = settings.base_url.read(|url| BaseUrl::parse(url, settings.allow_insecure_http))?;
+        let headers = settings::headers(&settings)?;
         let (agent, resolver) = connect::agent(&base_url, &settings.user_agent, settings.configure)?;
         let values = settings.headers.into_iter().map(|(_, setting)| setting.value);
-        let secrets = values.chain([settings.api_key.value.trim().to_owned()]).collect();
+        let secrets = values.chain([settings.api_key.value]).collect();
         Ok(Self { agent, resolver, base_url, headers, secrets, sleep: settings.sleep })
     }
 
@@ -150,13 +142,8 @@ impl Http {
         format!("{}{path}", self.base_url.text).parse().map_err(|_| "the URL is too long")
     }
 
-    pub(crate) fn sleep(&self, wait: Duration) {
-        (self.sleep)(wait);
-    }
-
-    /// Sends a request until it succeeds, fails for good, or runs out of retries or time. Returns the response and the
-    /// number of attempts.
-    pub(crate) fn send(&self, request: &Request<'_>) -> Result<(Response, u32), Error> {
+    /// Sends a request until it succeeds, fails for good, or runs out of retries or time.
+    pub(crate) fn send<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, Error> {
         request.options.check().map_err(|problem| Error::invalid_input(&request.action, problem))?;
         let mut attempts = 0;
         let mut may_have_been_applied = false;
@@ -165,8 +152,8 @@ impl Http {
             let started = Instant::now();
             let result = attempt(self, request, attempts > 1);
             request.log(&result, attempts, started.elapsed());
-            let failure = match result {
-                Ok(response) => return Ok((response, attempts)),
+            let failure = match result.and_then(|response| decode(self, request, response)) {
+                Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
             let verdict = retry::judge(&request.method, &failure);
@@ -176,50 +163,33 @@ impl Http {
             if !verdict.retry || attempts > request.options.max_retries {
                 return Err(error);
             }
-            if let Some(note) = self.wait_before_retry(request, &error) {
+            if let Err(note) = self.wait_before_retry(request, &error) {
                 return Err(error.noting(&note));
             }
         }
     }
 
     /// Waits, or returns why there is no time for a retry.
-    fn wait_before_retry(&self, request: &Request<'_>, error: &Error) -> Option<String> {
+    fn wait_before_retry(&self, request: &Request<'_>, error: &Error) -> Result<(), String> {
         let asked = error.retry_after();
         let Some(wait) = retry::wait(asked, error.attempts(), jitter()) else {
             let asked = asked.unwrap_or_default();
-            return Some(format!("the server asks to wait {asked:?}, longer than {MAX_RETRY_WAIT:?}"));
+            return Err(format!("the server asks to wait {asked:?}, longer than {MAX_RETRY_WAIT:?}"));
         };
-        let out_of_time = |wait| Some(format!("no time left {}", request.total_timeout_within(wait)?));
-        let note = out_of_time(wait);
-        if note.is_none() {
-            info!(target: "handinger", "retrying in {wait:?}: {error}");
-            self.sleep(wait);
-        }
-        // A sleep can take longer than it should.
-        note.or_else(|| out_of_time(Duration::ZERO))
+        let check_time = |wait| match request.within_total_timeout(wait) {
+            Some(within) => Err(format!("no time left {within}")),
+            None => Ok(()),
+        };
+        check_time(wait)?;
+        info!(target: "handinger", "retrying in {wait:?}: {error}");
+        (self.sleep)(wait);
+        check_time(Duration::ZERO) // A sleep can take longer than it should.
     }
 
-    /// Returns the error for a complete 2xx response that does not decode.
-    pub(crate) fn unusable(
-        &self,
-        request: &Request<'_>,
-        response: Response,
-        attempts: u32,
-        source: DecodeError,
-    ) -> Error {
-        let (problem, title) = response::describe_unusable(response.body());
-        let failure = Failure {
-            message: title.map(|title| redact(&title, &self.secrets(request))),
-            response: Some(Box::new(response::kept(response))),
-            source: Some(Box::new(source)),
-            ..Failure::new(Stage::Unusable, ErrorKind::Decode, problem)
-        };
-        Error::new(&request.action, failure).after(attempts, false, !request.method.is_safe())
-    }
-
-    /// Texts that a message must not repeat.
-    fn secrets<'a>(&'a self, request: &Request<'a>) -> Vec<&'a str> {
-        self.secrets.iter().map(String::as_str).chain(request.secrets.iter().copied()).collect()
+    /// Redacts what a message about the request must not repeat.
+    fn redact(&self, request: &Request<'_>, text: &str) -> String {
+        let secrets = self.secrets.iter().map(String::as_str);
+        redact(text, &secrets.chain(request.secrets.iter().copied()).collect::<Vec<_>>())
     }
 }
 

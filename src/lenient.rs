@@ -1,28 +1,27 @@
 //! Decoding the service's JSON: what it forgives, so that one odd execution never costs a page of 50.
 
 use std::borrow::Cow;
-use std::error::Error as StdError;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::error::Category;
 
-/// Decodes a JSON object, and nothing but that.
-pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+/// Decodes a JSON object, and nothing but that. An error says why it cannot, in words that repeat nothing of the body.
+pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     // One check for all strings in it, because decoding from bytes would check each of them.
-    let text = std::str::from_utf8(body).map_err(|_| DecodeError::new("not UTF-8"))?;
+    let text = std::str::from_utf8(body).map_err(|_| "not UTF-8")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.trim_ascii_start().as_bytes().first() {
-        None => Err(DecodeError::new("empty")),
+        None => Err("empty".to_owned()),
         // serde_json would take the elements of an array for the fields of an object.
-        Some(b'[') => Err(DecodeError::new("an array in place of an object")),
+        Some(b'[') => Err("an array in place of an object".to_owned()),
         Some(_) => serde_json::from_str(text)
             .or_else(|error| match replace_lone_surrogates(text) {
                 Cow::Owned(mended) => serde_json::from_str(&mended),
                 Cow::Borrowed(_) => Err(error),
             })
-            .map_err(|error| DecodeError::from_json(&error)),
+            .map_err(|error| describe(&error)),
     }
 }
 
@@ -54,36 +53,18 @@ fn surrogate(text: &[u8]) -> Option<u16> {
     (0xD800..0xE000).contains(&unit).then_some(unit)
 }
 
-/// The reason why a body did not decode, in words that repeat nothing of it.
-#[derive(Debug)]
-pub(crate) struct DecodeError(String);
-
-impl DecodeError {
-    pub(crate) fn new(problem: &str) -> Self {
-        Self(problem.into())
-    }
-
-    fn from_json(error: &serde_json::Error) -> Self {
-        let text = error.to_string();
-        // `invalid type: string "whk_…", expected a map at line 1 column 9`: the value may be a secret.
-        let text = match (error.classify(), text.split_once(": "), text.rfind(", expected ")) {
-            (Category::Data, Some((what @ ("invalid type" | "invalid value"), value)), Some(expected)) => {
-                let sort = value.split(['`', '"', ',']).next().unwrap_or_default();
-                format!("{what}: {}{}", sort.trim_end(), &text[expected..])
-            }
-            _ => text,
-        };
-        Self(text)
+/// Returns the words of an error without the value at which it occurred, which may be a secret: `invalid type: string
+/// "whk_…", expected a map at line 1 column 9`.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match (error.classify(), text.split_once(": "), text.rfind(", expected ")) {
+        (Category::Data, Some((what @ ("invalid type" | "invalid value"), value)), Some(expected)) => {
+            let sort = value.split(['`', '"', ',']).next().unwrap_or_default();
+            format!("{what}: {}{}", sort.trim_end(), &text[expected..])
+        }
+        _ => text,
     }
 }
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl StdError for DecodeError {}
 
 /// Reads a count: `12`, but also the `12.0` or `12.7` of a service that counts in floating point. A number below 0
 /// becomes 0, and one past 2⁶⁴ the largest that there is.

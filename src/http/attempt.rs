@@ -3,16 +3,17 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use ureq::Body;
+use ureq::http;
 use ureq::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use ureq::http::{self, response};
 
 use super::connect::NotSent;
-use super::response::{kept, message_in, read_beginning, read_complete};
-use super::{Http, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MIB, Request, Response, retry};
+use super::response::{describe_unusable, message_in, read};
+use super::{Http, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MAX_KEPT_BODY, MIB, Request, Response, retry};
 use crate::error::{ErrorKind, Failure, Stage};
-use crate::redact::redact;
+use crate::lenient::from_json;
 
 /// Sends the request once, and receives a complete 2xx response.
 pub(super) fn attempt(http: &Http, request: &Request<'_>, is_retry: bool) -> Result<Response, Failure> {
@@ -26,18 +27,33 @@ pub(super) fn attempt(http: &Http, request: &Request<'_>, is_retry: bool) -> Res
         Err(error) => no_response(request, error),
     })?;
     let (head, body) = response.into_parts();
-    if !head.status.is_success() {
-        return Err(error_status(http, request, head, body));
-    }
+    let is_success = head.status.is_success();
     let mut bytes = Vec::new();
-    let result = read_complete(body, &mut bytes);
+    let result = read(body, if is_success { MAX_BODY } else { MAX_KEPT_BODY }, &mut bytes);
     let response = Response::from_parts(head, bytes);
     match result {
+        // Even if its body is truncated or too large, because the status says more.
+        _ if !is_success => Err(error_status(http, request, response)),
         Ok(()) => Ok(response),
-        Err(error) => {
-            Err(Failure { response: Some(Box::new(kept(response))), ..no_response(request, error) })
-        }
+        Err(error) => Err(Failure { response: Some(kept(response)), ..no_response(request, error) }),
     }
+}
+
+/// Decodes a complete 2xx response.
+pub(super) fn decode<T: DeserializeOwned>(
+    http: &Http,
+    request: &Request<'_>,
+    response: Response,
+) -> Result<T, Failure> {
+    from_json(response.body()).map_err(|reason| {
+        let (problem, title) = describe_unusable(response.body());
+        Failure {
+            message: title.map(|title| http.redact(request, &title)),
+            response: Some(kept(response)),
+            source: Some(reason.into()),
+            ..Failure::new(Stage::Unusable, ErrorKind::Decode, problem)
+        }
+    })
 }
 
 /// Sends the request and receives the head of its response. Request settings override the agent's.
@@ -98,54 +114,58 @@ fn not_connected(http: &Http, request: &Request<'_>, not_sent: NotSent) -> Failu
 
 /// The failure of an attempt that was sent and received no complete response, or one beyond the limits.
 fn no_response(request: &Request<'_>, error: ureq::Error) -> Failure {
-    let too_large = |what| Failure::new(Stage::Unusable, ErrorKind::TooLarge, what);
-    let transport = |what| Failure::new(Stage::NoResponse, ErrorKind::Transport, what);
-    let failure = match &error {
+    let (kind, problem) = match &error {
         ureq::Error::Timeout(_) => {
-            let problem = format!("no complete response {}", request.within(request.options.timeout));
-            return Failure::new(Stage::NoResponse, ErrorKind::Timeout, problem);
+            let within = request.within(request.options.timeout);
+            (ErrorKind::Timeout, format!("no complete response {within}"))
         }
         ureq::Error::BodyExceedsLimit(_) => {
-            too_large(format!("the response body is over {} MiB", MAX_BODY / MIB))
+            (ErrorKind::TooLarge, format!("the response body is over {} MiB", MAX_BODY / MIB))
         }
         ureq::Error::LargeResponseHeader(..) => {
-            too_large(format!("the response headers are over {} KiB", MAX_HEADERS / 1024))
+            (ErrorKind::TooLarge, format!("the response headers are over {} KiB", MAX_HEADERS / 1024))
         }
         // The error is of ureq-proto, which ureq does not re-export.
         ureq::Error::Protocol(error) if error.to_string().ends_with("too many headers") => {
-            too_large(format!("the response has over {MAX_HEADER_COUNT} headers"))
+            (ErrorKind::TooLarge, format!("the response has over {MAX_HEADER_COUNT} headers"))
         }
-        ureq::Error::Io(_) => transport("connection lost".to_owned()),
+        ureq::Error::Io(_) => (ErrorKind::Transport, "connection lost".to_owned()),
         #[cfg(feature = "gzip")]
         ureq::Error::Decompress(..) => {
-            transport("the compressed response is truncated or malformed".to_owned())
+            (ErrorKind::Transport, "the compressed response is truncated or malformed".to_owned())
         }
-        _ => transport("the response is not valid HTTP".to_owned()),
+        _ => (ErrorKind::Transport, "the response is not valid HTTP".to_owned()),
     };
-    Failure { source: cause(error), ..failure }
+    let stage = if kind == ErrorKind::TooLarge { Stage::Unusable } else { Stage::NoResponse };
+    Failure { source: cause(error), ..Failure::new(stage, kind, problem) }
 }
 
 /// The failure of an attempt that received a status other than 2xx.
-fn error_status(http: &Http, request: &Request<'_>, head: response::Parts, body: Body) -> Failure {
-    let status = head.status;
-    let body = read_beginning(body);
-    let message = message_in(&body).map(|text| redact(&text, &http.secrets(request)));
+fn error_status(http: &Http, request: &Request<'_>, response: Response) -> Failure {
+    let status = response.status();
     let code = status.as_u16();
     let kind = if status.is_redirection() { ErrorKind::Redirect } else { ErrorKind::Status };
-    let problem = match head.headers.get(LOCATION).filter(|_| status.is_redirection()) {
+    let problem = match response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
         Some(location) => {
             let target = http.base_url.describe_location(location);
             format!("the server redirects ({code}) to {target}, which is not followed")
         }
         None => format!("the server returned {code}"),
     };
-    let wait = retry::retry_after(&head.headers, OffsetDateTime::now_utc());
+    let wait = retry::retry_after(response.headers(), OffsetDateTime::now_utc());
     Failure {
-        message,
+        message: message_in(response.body()).map(|text| http.redact(request, &text)),
         retry_after: wait.filter(|wait| !wait.is_zero()),
-        response: Some(Box::new(Response::from_parts(head, body))),
+        response: Some(kept(response)),
         ..Failure::new(Stage::Status(status), kind, problem)
     }
+}
+
+/// Returns the part of a response that an error keeps.
+fn kept(mut response: Response) -> Box<Response> {
+    response.body_mut().truncate(MAX_KEPT_BODY);
+    response.body_mut().shrink_to_fit();
+    Box::new(response)
 }
 
 /// Returns the error itself, if a caller can know it, without ureq's wrapper. The words of other errors of the
@@ -153,7 +173,7 @@ fn error_status(http: &Http, request: &Request<'_>, head: response::Parts, body:
 fn cause(error: ureq::Error) -> Option<Box<dyn StdError + Send + Sync>> {
     match error {
         ureq::Error::Io(error) => Some(Box::new(error)),
-        ureq::Error::ConnectProxyFailed(_) => None,
+        ureq::Error::ConnectProxyFailed(_) | ureq::Error::Timeout(_) => None,
         other => Some(Box::new(other)),
     }
 }

@@ -5,28 +5,12 @@ use std::io::Read;
 use serde_json::Value;
 use ureq::Body;
 
-use super::{MAX_BODY, MAX_KEPT_BODY, Response};
-
-/// Appends the complete body to `bytes`; after an error (too large, truncated, too slow) they hold what came.
-pub(super) fn read_complete(mut body: Body, bytes: &mut Vec<u8>) -> Result<(), ureq::Error> {
+/// Appends the body to `bytes`; after an error (over the limit, truncated, too slow) they hold what came.
+pub(super) fn read(mut body: Body, limit: usize, bytes: &mut Vec<u8>) -> Result<(), ureq::Error> {
     let announced = body.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    bytes.reserve_exact(announced.min(MAX_BODY));
-    body.with_config().limit(MAX_BODY as u64).reader().read_to_end(bytes)?;
+    bytes.reserve_exact(announced.min(limit));
+    body.with_config().limit(limit as u64).reader().read_to_end(bytes)?;
     Ok(())
-}
-
-/// Returns the beginning of a body. Its truncation is no failure, because the status has come, and says more.
-pub(super) fn read_beginning(mut body: Body) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let _ = body.as_reader().take(MAX_KEPT_BODY as u64).read_to_end(&mut bytes);
-    bytes
-}
-
-/// Returns the part of a response that an error keeps.
-pub(super) fn kept(mut response: Response) -> Response {
-    response.body_mut().truncate(MAX_KEPT_BODY);
-    response.body_mut().shrink_to_fit();
-    response
 }
 
 /// Says what came in place of the API's JSON, with the title of a page. Other text may hold a token.
@@ -44,13 +28,15 @@ pub(super) fn describe_unusable(body: &[u8]) -> (&'static str, Option<String>) {
 /// Returns the message in an error's body: JSON in six shapes, an HTML page, or plain text.
 pub(super) fn message_in(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    let message = match text.chars().next()? {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let is_binary = |c: char| c == char::REPLACEMENT_CHARACTER || (c.is_control() && !c.is_whitespace());
+    match text.chars().next()? {
         '{' => in_json(text),
         '<' => title_of(text),
-        _ => plain_text(body).map(str::to_owned),
-    };
-    Some(message?.trim().to_owned()).filter(|message| !message.is_empty())
+        '[' | '"' => None, // JSON of another shape
+        _ if text.contains(is_binary) => None,
+        _ => Some(text.to_owned()),
+    }
 }
 
 fn in_json(text: &str) -> Option<String> {
@@ -58,7 +44,7 @@ fn in_json(text: &str) -> Option<String> {
         ["/error/message", "/error", "/message", "/detail", "/errors/0/message", "/title"];
     let body: Value = serde_json::from_str(text).ok()?;
     let texts = PLACES.iter().filter_map(|place| body.pointer(place)?.as_str());
-    texts.map(str::to_owned).find(|text| !text.trim().is_empty())
+    texts.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
 }
 
 /// Returns the title of a page or, without one, its first heading: a proxy writes `502 Bad Gateway` there.
@@ -71,14 +57,6 @@ fn title_of(page: &str) -> Option<String> {
         Some(page[start..end].trim()).filter(|text| !text.is_empty())
     };
     text_of("title").or_else(|| text_of("h1")).map(str::to_owned)
-}
-
-/// Returns a body that a person wrote as plain text: neither JSON of another shape, nor binary.
-fn plain_text(body: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(body).ok()?;
-    let is_json = text.trim_ascii_start().starts_with(['[', '"']);
-    let is_binary = text.contains(|c: char| c.is_control() && !c.is_whitespace());
-    (!is_json && !is_binary).then_some(text)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The base URL and the headers of all requests: what `build()` rejects.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -32,19 +31,18 @@ pub(crate) struct Setting {
     pub(crate) variable: Option<&'static str>,
 }
 
-impl From<String> for Setting {
-    fn from(value: String) -> Self {
-        Self { value, variable: None }
-    }
-}
-
 impl Setting {
-    /// Names the variable in front of a problem with the value.
-    pub(super) fn rejected(&self, problem: impl fmt::Display) -> String {
-        match self.variable {
+    /// Trims the value, because a file, a paste or a variable brings white space along.
+    pub(crate) fn new(value: impl AsRef<str>, variable: Option<&'static str>) -> Self {
+        Self { value: value.as_ref().trim().to_owned(), variable }
+    }
+
+    /// Reads the value with a function. Its error then names the variable.
+    pub(super) fn read<T>(&self, read: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+        read(&self.value).map_err(|problem| match self.variable {
             Some(variable) => format!("{variable}: {problem}"),
-            None => problem.to_string(),
-        }
+            None => problem,
+        })
     }
 }
 
@@ -84,10 +82,10 @@ impl BaseUrl {
     /// Describes the target of a redirect: its origin alone, because a path may hold a secret.
     pub(super) fn describe_location(&self, location: &HeaderValue) -> String {
         let location = location.to_str().unwrap_or_default();
-        let is_without_scheme = location.starts_with("//");
-        let location =
-            if is_without_scheme { format!("{}:{location}", self.scheme) } else { location.to_owned() };
-        let Ok(uri) = location.parse::<Uri>() else { return "an invalid URL".to_owned() };
+        let scheme = if location.starts_with("//") { format!("{}:", self.scheme) } else { String::new() };
+        let Ok(uri) = format!("{scheme}{location}").parse::<Uri>() else {
+            return "an invalid URL".to_owned();
+        };
         match (uri.scheme(), uri.authority()) {
             (Some(scheme), Some(authority)) if *scheme != self.scheme || *authority != self.authority => {
                 format!("{scheme}://{}", without_user(authority))
@@ -113,49 +111,36 @@ pub(super) fn without_user(authority: &Authority) -> &str {
 /// `]`, and ureq takes an invalid port for the scheme's.
 fn is_host_and_port(authority: &Authority) -> bool {
     let host = authority.host();
-    match authority.as_str().strip_prefix(host) {
-        Some("") => !host.is_empty(),
-        Some(port) => {
-            authority.port_u16().is_some_and(|number| !host.is_empty() && port == format!(":{number}"))
-        }
-        None => false,
-    }
+    let port = authority.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    !host.is_empty() && authority.as_str() == format!("{host}{port}")
 }
 
 /// Returns the headers of every request.
-pub(super) fn headers(settings: &Settings, authority: &Authority) -> Result<HeaderMap, String> {
-    let key = &settings.api_key;
-    let authorization = authorization(key.value.trim()).map_err(|problem| key.rejected(problem))?;
-    let user_agent =
-        printable(&settings.user_agent).ok_or("the user agent has a control or non-ASCII character")?;
-    // ureq would make the host anew for each request.
-    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "the base URL's host is not valid")?;
+pub(super) fn headers(settings: &Settings) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    headers.insert(header::HOST, host);
-    headers.insert(header::AUTHORIZATION, authorization);
+    headers.insert(header::AUTHORIZATION, settings.api_key.read(authorization)?);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(header::USER_AGENT, user_agent);
+    headers.insert(header::USER_AGENT, printable("the user agent", &settings.user_agent)?);
     for (name, setting) in &settings.headers {
-        let (name, value) = custom(name, &setting.value).map_err(|problem| setting.rejected(problem))?;
+        let (name, value) = setting.read(|value| custom(name, value))?;
         // `insert` panics beyond some thousands of headers.
         headers.try_insert(name, value).map_err(|_| "there are too many headers")?;
     }
     Ok(headers)
 }
 
-fn authorization(key: &str) -> Result<HeaderValue, &'static str> {
+fn authorization(key: &str) -> Result<HeaderValue, String> {
     if key.is_empty() {
-        return Err("the API key is blank");
+        return Err("the API key is blank".into());
     }
     // Docker's `--env-file` keeps the quotes of a line, and a copied header keeps its scheme.
     if key.starts_with(['"', '\'']) || key.ends_with(['"', '\'']) {
-        return Err("the API key is in quotes");
+        return Err("the API key is in quotes".into());
     }
     if key.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-        return Err("the API key begins with `Bearer`; set the key alone");
+        return Err("the API key begins with `Bearer`; set the key alone".into());
     }
-    let mut value =
-        printable(&format!("Bearer {key}")).ok_or("the API key has a control or non-ASCII character")?;
+    let mut value = printable("the API key", &format!("Bearer {key}"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -165,23 +150,22 @@ fn custom(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
     if is_reserved(&name) {
         return Err(format!("the header {name} is set by the client itself"));
     }
-    let mut value = printable(value)
-        .ok_or_else(|| format!("the value of the header {name} has a control or non-ASCII character"))?;
+    let mut value = printable(&format!("the value of the header {name}"), value)?;
     value.set_sensitive(true);
     Ok((name, value))
 }
 
 /// Reports whether the header describes the connection or the message, or is set by the client itself.
 fn is_reserved(name: &HeaderName) -> bool {
-    let is_framing =
-        matches!(name.as_str(), "connection" | "expect" | "te" | "transfer-encoding" | "upgrade");
-    let is_own =
-        matches!(name.as_str(), "accept" | "accept-encoding" | "authorization" | "host" | "user-agent");
-    is_framing || is_own || name.as_str().starts_with("content-")
+    const FRAMING: [&str; 5] = ["connection", "expect", "te", "transfer-encoding", "upgrade"];
+    const OWN: [&str; 5] = ["accept", "accept-encoding", "authorization", "host", "user-agent"];
+    let name = name.as_str();
+    FRAMING.contains(&name) || OWN.contains(&name) || name.starts_with("content-")
 }
 
-/// `HeaderValue` by itself accepts tabs and characters that are not ASCII.
-fn printable(text: &str) -> Option<HeaderValue> {
+/// Rejects the tabs and non-ASCII characters that `HeaderValue` by itself accepts.
+fn printable(what: &str, text: &str) -> Result<HeaderValue, String> {
     let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    is_printable.then(|| HeaderValue::from_str(text).ok()).flatten()
+    let value = HeaderValue::from_str(text).ok().filter(|_| is_printable);
+    value.ok_or_else(|| format!("{what} has a control or non-ASCII character"))
 }
