@@ -15,11 +15,8 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 use serde::de::DeserializeOwned;
 use ureq::Agent;
-pub(crate) use ureq::http::Method;
-#[cfg(feature = "fake")]
-pub(crate) use ureq::http::StatusCode;
-use ureq::http::Uri;
 use ureq::http::header::HeaderMap;
+use ureq::http::{Method, Uri};
 
 use crate::error::{Error, Failure};
 use crate::redact::redact;
@@ -87,8 +84,11 @@ pub(crate) struct Request<'a> {
 impl Options {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let timeouts = [Some(self.timeout), Some(self.connect_timeout), self.total_timeout];
-        let has_zero = timeouts.contains(&Some(Duration::ZERO));
-        if has_zero { Err("a timeout must be more than zero") } else { Ok(()) }
+        if timeouts.contains(&Some(Duration::ZERO)) {
+            Err("a timeout must be more than zero")
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::net::TcpStream;
 use httparse::{EMPTY_HEADER, Status};
 use serde::Serialize;
 use serde_json::json;
+use ureq::http::StatusCode;
 
 use super::request::Request;
-use crate::http::StatusCode;
 
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 64 * 1024;

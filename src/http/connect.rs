@@ -54,11 +54,15 @@ pub(super) fn agent(
 /// Rejects a configuration for which this build lacks a feature: ureq panics when it connects, or connects without it.
 fn check_features(config: &Config, scheme: &Scheme) -> Result<(), &'static str> {
     let proxy = config.proxy().map(Proxy::protocol);
-    let is_socks = proxy.is_some_and(|proxy| !matches!(proxy, ProxyProtocol::Http | ProxyProtocol::Https));
-    let needs_tls = *scheme == Scheme::HTTPS || proxy == Some(ProxyProtocol::Https);
+    let is_socks = !matches!(proxy, None | Some(ProxyProtocol::Http | ProxyProtocol::Https));
+    let is_https = *scheme == Scheme::HTTPS || proxy == Some(ProxyProtocol::Https);
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    let has_tls = has_tls(config.tls_config());
+    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+    let has_tls = false;
     if is_socks && !cfg!(feature = "socks-proxy") {
         Err("a SOCKS proxy needs the cargo feature `socks-proxy` of handinger")
-    } else if needs_tls && !has_tls(config) {
+    } else if is_https && !has_tls {
         Err("https needs the cargo feature `rustls` or `native-tls` of handinger")
     } else {
         Ok(())
@@ -78,18 +82,12 @@ fn tls_config() -> TlsConfig {
 
 /// Reports whether this build has the TLS library and the roots that the configuration selects.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
-fn has_tls(config: &Config) -> bool {
-    let tls = config.tls_config();
+fn has_tls(tls: &TlsConfig) -> bool {
     let needs_verifier = matches!(tls.root_certs(), RootCerts::PlatformVerifier);
     match tls.provider() {
         TlsProvider::NativeTls => cfg!(feature = "native-tls"),
         _ => cfg!(feature = "rustls") && (cfg!(feature = "platform-verifier") || !needs_verifier),
     }
-}
-
-#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-fn has_tls(_: &Config) -> bool {
-    false
 }
 
 /// Returns what ureq's `DefaultConnector` does, in two halves that mark their errors.

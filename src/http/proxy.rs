@@ -9,6 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::uri::{Authority, Scheme};
 use ureq::{Proxy, ProxyProtocol};
 
+use super::settings::address;
+
 const HTTPS: &[&str] = &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const HTTP: &[&str] = &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 const NO_PROXY: &[&str] = &["no_proxy", "NO_PROXY"];
@@ -33,35 +35,29 @@ fn from_variables(
     lookup: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Proxy>, String> {
     let (names, default_port) = if *scheme == Scheme::HTTPS { (HTTPS, 443) } else { (HTTP, 80) };
-    let Some(proxy) = Variable::first_set(names, &lookup) else { return Ok(None) };
-    if let Some(no_proxy) = Variable::first_set(NO_PROXY, &lookup) {
+    let Some((name, value)) = first_set(names, &lookup)? else { return Ok(None) };
+    if let Some((_, no_proxy)) = first_set(NO_PROXY, &lookup)? {
         let port = authority.port_u16().unwrap_or(default_port);
-        if is_excluded(authority.host(), port, no_proxy.text()?) {
+        if is_excluded(authority.host(), port, &no_proxy) {
             return Ok(None);
         }
     }
-    match parse(proxy.text()?.trim()) {
-        Ok(parsed) => Ok(Some(parsed)),
-        Err(problem) => Err(format!("{} {problem}", proxy.name)),
-    }
+    parse(value.trim()).map(Some).map_err(|problem| format!("{name} {problem}"))
 }
 
-/// A variable whose value is more than white space.
-struct Variable {
-    name: &'static str,
-    value: OsString,
-}
-
-impl Variable {
-    fn first_set(names: &'static [&'static str], lookup: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
-        let set = |name| Some(Self { name, value: lookup(name)? });
-        let mut variables = names.iter().copied().filter_map(set);
-        variables.find(|variable| variable.value.to_str().is_none_or(|text| !text.trim().is_empty()))
+/// Returns the first variable whose value is more than white space, with its name.
+fn first_set(
+    names: &[&'static str],
+    lookup: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<(&'static str, String)>, String> {
+    for name in names {
+        let value = lookup(name).unwrap_or_default().into_string();
+        let value = value.map_err(|_| format!("{name} is not valid Unicode"))?;
+        if !value.trim().is_empty() {
+            return Ok(Some((name, value)));
+        }
     }
-
-    fn text(&self) -> Result<&str, String> {
-        self.value.to_str().ok_or_else(|| format!("{} is not valid Unicode", self.name))
-    }
+    Ok(None)
 }
 
 /// Reads `scheme://user:password@host:port/`, in which all but the host is optional.
@@ -126,11 +122,6 @@ fn is_in_network(target: IpAddr, pattern: &str) -> bool {
         _ => return false,
     };
     length.parse().is_ok_and(|length: u32| length <= common)
-}
-
-fn address(host: &str) -> Option<IpAddr> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    bare.unwrap_or(host).parse().ok()
 }
 
 #[cfg(test)]

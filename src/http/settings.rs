@@ -96,10 +96,15 @@ impl BaseUrl {
 
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.authority.host();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host.eq_ignore_ascii_case("localhost")
-            || address.is_ok_and(|address| address.to_canonical().is_loopback())
+        let is_address = |address: IpAddr| address.to_canonical().is_loopback();
+        host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(is_address)
     }
+}
+
+/// Reads an IP address, in brackets or without.
+pub(super) fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host).parse().ok()
 }
 
 /// Returns the authority without user and password.

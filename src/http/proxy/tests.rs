@@ -253,12 +253,12 @@ fn value_that_is_not_unicode_is_an_error_if_it_is_used() {
     let table: &[(Variables<'_>, &str, Option<&str>)] = &[
         (&[], "https_proxy", Some("https_proxy is not valid Unicode")),
         (&[], "ALL_PROXY", Some("ALL_PROXY is not valid Unicode")),
+        (&[("no_proxy", "*")], "https_proxy", Some("https_proxy is not valid Unicode")),
         (&[("https_proxy", "a")], "no_proxy", Some("no_proxy is not valid Unicode")),
         // These are not used.
         (&[], "no_proxy", None),
         (&[], "http_proxy", None),
         (&[("https_proxy", "a")], "all_proxy", None),
-        (&[("no_proxy", "*")], "https_proxy", None),
     ];
     for (variables, not_unicode, expected) in table {
         let result = lookup_proxy("https://handinger.test", |name| {
