@@ -84,11 +84,8 @@ pub(crate) struct Request<'a> {
 impl Options {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let timeouts = [Some(self.timeout), Some(self.connect_timeout), self.total_timeout];
-        if timeouts.contains(&Some(Duration::ZERO)) {
-            Err("a timeout must be more than zero")
-        } else {
-            Ok(())
-        }
+        let has_zero = timeouts.contains(&Some(Duration::ZERO));
+        if has_zero { Err("a timeout must be more than zero") } else { Ok(()) }
     }
 }
 

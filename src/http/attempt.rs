@@ -145,12 +145,12 @@ fn error_status(http: &Http, request: &Request<'_>, response: Response) -> Failu
     let status = response.status();
     let code = status.as_u16();
     let kind = if status.is_redirection() { ErrorKind::Redirect } else { ErrorKind::Status };
-    let problem = match response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
-        Some(location) => {
+    let problem = match response.headers().get(LOCATION) {
+        Some(location) if status.is_redirection() => {
             let target = http.base_url.describe_location(location);
             format!("the server redirects ({code}) to {target}, which is not followed")
         }
-        None => format!("the server returned {code}"),
+        _ => format!("the server returned {code}"),
     };
     let wait = retry::retry_after(response.headers(), OffsetDateTime::now_utc());
     Failure {

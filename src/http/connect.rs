@@ -48,7 +48,7 @@ pub(super) fn agent(
     let config = if is_direct { config.proxy(None) } else { config }.build();
     check_features(&config, &base_url.scheme)?;
     let resolver = CachingResolver::new(DefaultResolver::default());
-    Ok((Agent::with_parts(config, Sockets(connector()), resolver.clone()), resolver))
+    Ok((Agent::with_parts(config, connector(), resolver.clone()), resolver))
 }
 
 /// Rejects a configuration for which this build lacks a feature: ureq panics when it connects, or connects without it.
@@ -101,7 +101,7 @@ fn connector() -> impl Connector {
     let connector = connector.chain(Marked(Step::Tls, transport::RustlsConnector::default()));
     #[cfg(feature = "native-tls")]
     let connector = connector.chain(Marked(Step::Tls, transport::NativeTlsConnector::default()));
-    connector
+    connector.chain(Sockets)
 }
 
 /// A step on the way to a connection.
@@ -164,18 +164,18 @@ impl NotSent {
             Some(proxy) => (host.clone(), format!(" through the proxy {proxy}")),
             None => (host.clone(), String::new()),
         };
-        match (self.step, self.proxy_status()) {
-            (Step::Lookup, _) => format!("could not look up {peer}"),
-            (Step::Connect, None) => format!("could not connect to {peer}{via}"),
-            (Step::Connect, Some(status)) => {
-                format!("could not connect to {peer}{via}, which returned {status}")
+        match self.step {
+            Step::Lookup => format!("could not look up {peer}"),
+            Step::Connect => {
+                let status = self.proxy_status().map(|status| format!(", which returned {status}"));
+                format!("could not connect to {peer}{via}{}", status.unwrap_or_default())
             }
-            (Step::Tls, _) if self.is_certificate_rejected() => {
+            Step::Tls if self.is_certificate_rejected() => {
                 let is_unknown = self.error.to_string().contains("UnknownIssuer");
                 let hint = if is_unknown && cfg!(not(feature = "platform-verifier")) { HINT } else { "" };
                 format!("the certificate of {peer} was rejected{hint}")
             }
-            (Step::Tls, _) => format!("could not complete the TLS handshake with {peer}{via}"),
+            Step::Tls => format!("could not complete the TLS handshake with {peer}{via}"),
         }
     }
 
@@ -274,23 +274,25 @@ impl Resolver for CachingResolver {
     }
 }
 
-/// Wraps each connection into a [`Socket`] that is not within another.
+/// Wraps each connection that is not within another into a [`Socket`].
 #[derive(Debug)]
-struct Sockets<C>(C);
+struct Sockets;
 
-impl<C: Connector> Connector for Sockets<C> {
+impl<In: Transport> Connector<In> for Sockets {
     type Out = Box<dyn Transport>;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, Error> {
-        let transport = self.0.connect(details, None)?;
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        let Some(transport) = chained else { return Ok(None) };
         // The connection to a proxy is opened by a call of its own, without a proxy in its configuration.
         let is_within_another = details.config.proxy().is_some();
-        Ok(transport.map(|transport| -> Self::Out {
-            if is_within_another {
-                Box::new(transport)
-            } else {
-                Box::new(Socket { transport, in_use: false })
-            }
+        Ok(Some(if is_within_another {
+            Box::new(transport)
+        } else {
+            Box::new(Socket { transport, in_use: false })
         }))
     }
 }
