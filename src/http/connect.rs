@@ -157,7 +157,8 @@ impl NotSent {
 
     /// Says what failed, with which host, and through which proxy.
     pub(super) fn problem(&self, proxy: Option<&Proxy>) -> String {
-        const HINT: &str = "; the cargo feature `platform-verifier` of handinger trusts the issuers that this machine trusts";
+        const HINT: &str = "; the cargo feature `platform-verifier` of handinger trusts the issuers that this \
+                            machine trusts";
         let host = &self.host;
         let (peer, via) = match proxy.and_then(|proxy| proxy.uri().authority()).map(without_user) {
             Some(proxy) if proxy == host => (format!("the proxy {host}"), String::new()),
