@@ -287,6 +287,7 @@ impl<'de> Deserialize<'de> for RequestStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         /// Borrowed from the input if possible, because a copy would cost an allocation for each execution.
         #[derive(Deserialize)]
+        #[serde(transparent)]
         struct Status<'a>(#[serde(borrow)] Cow<'a, str>);
 
         Status::deserialize(deserializer).map(|Status(status)| Self::from(&*status))
