@@ -5,6 +5,8 @@ use std::io::Read;
 use serde_json::Value;
 use ureq::Body;
 
+use crate::lenient::from_json;
+
 /// Appends the body to `bytes`; after an error (over the limit, truncated, too slow) they hold what came.
 pub(super) fn read(mut body: Body, limit: usize, bytes: &mut Vec<u8>) -> Result<(), ureq::Error> {
     let announced = body.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
@@ -42,7 +44,7 @@ pub(super) fn message_in(body: &[u8]) -> Option<String> {
 fn in_json(text: &str) -> Option<String> {
     const PLACES: [&str; 6] =
         ["/error/message", "/error", "/message", "/detail", "/errors/0/message", "/title"];
-    let body: Value = serde_json::from_str(text).ok()?;
+    let body: Value = from_json(text.as_bytes()).ok()?;
     let texts = PLACES.iter().filter_map(|place| body.pointer(place)?.as_str());
     texts.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
 }

@@ -142,7 +142,7 @@ fn authorization(key: &str) -> Result<HeaderValue, String> {
     if key.starts_with(['"', '\'']) || key.ends_with(['"', '\'']) {
         return Err("the API key is in quotes".into());
     }
-    if key.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+    if key.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("bearer")) {
         return Err("the API key begins with `Bearer`; set the key alone".into());
     }
     let mut value = printable("the API key", &format!("Bearer {key}"))?;
