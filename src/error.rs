@@ -90,7 +90,7 @@ pub struct Error {
     may_have_been_applied: bool,
 }
 
-/// Why one attempt failed.
+/// The reason why one attempt failed.
 pub(crate) struct Failure {
     pub(crate) stage: Stage,
     pub(crate) kind: ErrorKind,
@@ -408,7 +408,7 @@ impl StdError for Error {
     }
 }
 
-/// `text` on one line, without control characters and of bounded length.
+/// Puts a text on one line, without control characters, and shortens it to [`MAX_SHOWN_TEXT`].
 pub(crate) fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = words.collect::<Vec<_>>().join(" ");

@@ -67,6 +67,7 @@ pub(crate) struct Options {
     pub(crate) max_retries: u32,
 }
 
+/// One call, which may take several attempts.
 pub(crate) struct Request<'a> {
     /// The call in the imperative, as an error's message begins: `retrieve webhook of worker wrk_1`.
     pub(crate) action: String,
@@ -82,6 +83,7 @@ pub(crate) struct Request<'a> {
 }
 
 impl Options {
+    /// Rejects a timeout of zero.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let timeouts = [Some(self.timeout), Some(self.connect_timeout), self.total_timeout];
         let has_zero = timeouts.contains(&Some(Duration::ZERO));
@@ -108,6 +110,7 @@ impl Request<'_> {
         is_over.then(|| format!("within the total timeout of {total_timeout:?}"))
     }
 
+    /// Logs an attempt.
     fn log(&self, result: &Result<Response, Failure>, attempts: u32, elapsed: Duration) {
         let outcome: &dyn Display = match result {
             Ok(response) => &response.status().as_u16(),

@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// The unreserved characters of RFC 3986 §2.3 stand for themselves in a component of a URL; all others are encoded.
 pub(crate) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Shorter secrets would blank out half of any sentence, and protect nothing.
+/// The least length of a secret that is redacted, because a shorter one would blank out ordinary words.
 const MIN_SECRET: usize = 4;
 
 /// Replaces every occurrence of a secret, verbatim or percent-encoded.

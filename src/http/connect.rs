@@ -90,7 +90,7 @@ fn has_tls(tls: &TlsConfig) -> bool {
     }
 }
 
-/// Returns what ureq's `DefaultConnector` does, in two halves that mark their errors.
+/// Returns the parts of ureq's `DefaultConnector`, in two halves that mark their errors, and then [`Sockets`].
 fn connector() -> impl Connector {
     let connector = ();
     #[cfg(feature = "socks-proxy")]

@@ -18,7 +18,7 @@ const LAST_BACKOFF: Duration = Duration::from_secs(8);
 pub(super) struct Verdict {
     /// A retry may succeed where the attempt failed.
     pub(super) is_transient: bool,
-    /// It is safe to find out.
+    /// A retry may succeed, and cannot apply a change twice.
     pub(super) retry: bool,
     pub(super) may_have_been_applied: bool,
 }
@@ -47,7 +47,7 @@ pub(super) fn judge(method: &Method, failure: &Failure) -> Verdict {
     }
 }
 
-/// The response's `x-should-retry`.
+/// Returns the response's `x-should-retry`.
 fn should_retry(failure: &Failure) -> Option<bool> {
     let value = text(failure.response.as_ref()?.headers(), "x-should-retry")?;
     value.to_ascii_lowercase().parse().ok()
@@ -73,7 +73,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
-/// How long the response asks to wait: zero if the time is over, `None` if it does not ask in a valid form.
+/// Returns how long the response asks to wait: zero if the time is over, `None` if it does not ask in a valid form.
 pub(super) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
     let millis = text(headers, "retry-after-ms").and_then(decimal).map(|millis| seconds(millis / 1000.0));
     millis.or_else(|| {
@@ -98,7 +98,7 @@ fn decimal(text: &str) -> Option<f64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Capped, so that a caller can add it to an `Instant`.
+/// Caps the time, because a caller may add it to an `Instant`.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_TIME).min(LONGEST_TIME)
 }
