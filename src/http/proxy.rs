@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::IpAddr::{self, V4, V6};
 use std::num::NonZeroU16;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -113,12 +113,8 @@ fn is_in_domain(host: &str, pattern: &str) -> bool {
 fn is_in_network(target: IpAddr, pattern: &str) -> bool {
     let Some((network, length)) = pattern.split_once('/') else { return address(pattern) == Some(target) };
     let common = match (address(network), target) {
-        (Some(IpAddr::V4(network)), IpAddr::V4(target)) => {
-            (network.to_bits() ^ target.to_bits()).leading_zeros()
-        }
-        (Some(IpAddr::V6(network)), IpAddr::V6(target)) => {
-            (network.to_bits() ^ target.to_bits()).leading_zeros()
-        }
+        (Some(V4(network)), V4(target)) => (network.to_bits() ^ target.to_bits()).leading_zeros(),
+        (Some(V6(network)), V6(target)) => (network.to_bits() ^ target.to_bits()).leading_zeros(),
         _ => return false,
     };
     length.parse().is_ok_and(|length: u32| length <= common)

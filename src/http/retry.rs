@@ -64,7 +64,7 @@ pub(super) fn wait(asked: Option<Duration>, attempts: u32, jitter: f64) -> Optio
     }
 }
 
-pub(super) fn backoff(attempts: u32, jitter: f64) -> Duration {
+fn backoff(attempts: u32, jitter: f64) -> Duration {
     let doubled = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)));
     doubled.min(LAST_BACKOFF).mul_f64(1.0 - jitter / 4.0)
 }
