@@ -27,8 +27,8 @@ pub(crate) struct Settings {
 
 /// A text, and the environment variable that it comes from, if it does.
 pub(crate) struct Setting {
-    pub(crate) value: String,
-    pub(crate) variable: Option<&'static str>,
+    pub(super) value: String,
+    variable: Option<&'static str>,
 }
 
 impl Setting {
