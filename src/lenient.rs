@@ -120,7 +120,9 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 
 /// Reads an HTTP status. A number that cannot be one is `None`.
 pub(crate) fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    // Transparent, because RON writes and reads the name of a newtype.
     #[derive(Deserialize)]
+    #[serde(transparent)]
     struct Number(#[serde(deserialize_with = "whole_number")] u64);
 
     Ok(Option::<Number>::deserialize(deserializer)?.and_then(|Number(number)| number.try_into().ok()))

@@ -222,15 +222,15 @@ impl fmt::Display for WebhookExecution {
             f,
             "{date}T{hour:02}:{minute:02}:{second:02}.{:03}Z {}",
             at.millisecond(),
-            self.request_status
+            one_line(self.request_status.as_str())
         )?;
         if let Some(status) = self.response_status {
             write!(f, " {status}")?;
         }
         write!(f, " {} ms", self.duration_ms)?;
         match self.error_message.as_deref().map(one_line) {
-            Some(message) => write!(f, " {message}"),
-            None => Ok(()),
+            Some(message) if !message.is_empty() => write!(f, " {message}"),
+            _ => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use ureq::Body;
 
 use super::{MAX_BODY, MAX_KEPT_BODY, Response};
+use crate::lenient::from_json;
 
 /// Appends the complete body to `bytes`; after an error (too large, truncated, too slow) they hold what came.
 pub(super) fn read_complete(mut body: Body, bytes: &mut Vec<u8>) -> Result<(), ureq::Error> {
@@ -56,7 +57,7 @@ pub(super) fn message_in(body: &[u8]) -> Option<String> {
 fn in_json(text: &str) -> Option<String> {
     const PLACES: [&str; 6] =
         ["/error/message", "/error", "/message", "/detail", "/errors/0/message", "/title"];
-    let body: Value = serde_json::from_str(text).ok()?;
+    let body: Value = from_json(text.as_bytes()).ok()?;
     let texts = PLACES.iter().filter_map(|place| body.pointer(place)?.as_str());
     texts.map(str::to_owned).find(|text| !text.trim().is_empty())
 }
