@@ -1,0 +1,188 @@
+//! The public types: formats, `Display`, comparison.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use handinger::{
+    Cursor, Error, ErrorKind, Executions, Follow, HandingerClient, HandingerClientBuilder, PageIter, Progress,
+    RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList, WebhookToken,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::support::{Server, WEBHOOK, client, response};
+
+/// Two executions: one with all fields, and one without the optional ones.
+const PAGE: &str = r#"{"logs":[
+    {"id":"whe_2","createdAt":"2026-11-23T18:11:19.117+01:00","durationMs":212,"errorMessage":"No: \"x\"\n",
+     "requestStatus":"error","responseStatus":503,"taskId":"123","taskTitle":"yes","url":"https://example.com/hook",
+     "workerId":"wrk_1"},
+    {"id":"whe_1","createdAt":"2026-11-23T18:11:19Z","durationMs":0,"errorMessage":null,"requestStatus":"throttled",
+     "responseStatus":null,"taskId":null,"taskTitle":null,"url":"https://example.com/hook","workerId":"wrk_1"}],
+    "page":1,"pageCount":3,"totalCount":120}"#;
+
+fn from_json<T: DeserializeOwned>(json: &str) -> T {
+    serde_json::from_str(json).unwrap()
+}
+
+/// Writes the value in each format, and reads it back.
+fn round_trips<T: Serialize + DeserializeOwned + Debug>(value: &T) -> Vec<(&'static str, Result<T, String>)> {
+    fn text(error: impl ToString) -> String {
+        error.to_string()
+    }
+    let json = serde_json::to_string(value).unwrap();
+    let yaml = serde_norway::to_string(value).unwrap();
+    let toml = toml::to_string(value).unwrap();
+    let ron = ron::to_string(value).unwrap();
+    let named = rmp_serde::to_vec_named(value).unwrap();
+    let mut cbor = Vec::new();
+    ciborium::into_writer(value, &mut cbor).unwrap();
+    vec![
+        ("JSON", serde_json::from_str(&json).map_err(text)),
+        ("a JSON value", serde_json::to_value(value).and_then(serde_json::from_value).map_err(text)),
+        ("YAML", serde_norway::from_str(&yaml).map_err(text)),
+        ("TOML", toml::from_str(&toml).map_err(text)),
+        ("MessagePack", rmp_serde::from_slice(&rmp_serde::to_vec(value).unwrap()).map_err(text)),
+        ("MessagePack with names", rmp_serde::from_slice(&named).map_err(text)),
+        ("CBOR", ciborium::from_reader(&*cbor).map_err(text)),
+        ("RON", ron::from_str(&ron).map_err(text)),
+    ]
+}
+
+#[track_caller]
+fn assert_reads_back<T: Serialize + DeserializeOwned + Debug + PartialEq>(value: &T) {
+    for (format, read) in round_trips(value) {
+        assert_eq!(read.as_ref(), Ok(value), "{format}");
+    }
+}
+
+#[test]
+fn types_read_back_from_every_format() {
+    let page: WebhookExecutionList = from_json(PAGE);
+    page.iter().for_each(assert_reads_back);
+    assert_reads_back(&page);
+    assert_reads_back(&from_json::<Webhook>(WEBHOOK));
+    assert_reads_back(&UpdateWebhook::new("https://example.com/hook"));
+}
+
+#[test]
+#[ignore = "the cursor is being rewritten on branch `follow`: remove this line there"]
+fn cursor_reads_back_from_every_format() {
+    let server = Server::responding([response(200, PAGE)]);
+    let mut follow = client(server.base_url()).follow("wrk_1");
+    follow.poll().unwrap();
+    assert_reads_back(&follow.cursor().clone());
+}
+
+/// TOML has no null, and `url` is a required key.
+#[test]
+fn webhook_without_url_reads_back_except_from_toml() {
+    for (format, read) in round_trips(&Webhook::default()) {
+        let expected = if format == "TOML" { None } else { Some(Webhook::default()) };
+        assert_eq!(read.ok(), expected, "{format}");
+    }
+}
+
+#[test]
+fn types_serialize_to_the_json_of_the_api() {
+    fn same<T: Serialize + DeserializeOwned>(json: &str) {
+        assert_eq!(serde_json::to_value(from_json::<T>(json)).unwrap(), from_json::<Value>(json));
+    }
+    same::<WebhookExecutionList>(PAGE);
+    same::<Webhook>(WEBHOOK);
+    same::<Webhook>(r#"{"url":null,"token":null}"#);
+    same::<UpdateWebhook>(r#"{"url":null}"#);
+    same::<RequestStatus>(r#""throttled""#);
+    let absent = serde_json::from_str::<UpdateWebhook>("{}").unwrap_err();
+    assert!(absent.to_string().starts_with("missing field `url`"), "{absent}");
+}
+
+fn execution(changes: &Value) -> WebhookExecution {
+    let mut execution = json!({ "id": "whe_1", "createdAt": "2026-01-02T03:04:05Z", "durationMs": 12,
+        "requestStatus": "success", "responseStatus": 200, "url": "https://example.com/hook", "workerId": "wrk_1" });
+    execution.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    serde_json::from_value(execution).unwrap()
+}
+
+#[test]
+fn execution_displays_as_one_line_that_sorts() {
+    let long = "x".repeat(201);
+    for (changes, line) in [
+        (json!({}), "2026-01-02T03:04:05.000Z success 200 12 ms"),
+        (json!({ "createdAt": "2026-01-02T00:30:00.0079+02:00" }), "2026-01-01T22:30:00.007Z success 200 12 ms"),
+        (json!({ "createdAt": "0001-01-02T03:04:05.1Z" }), "0001-01-02T03:04:05.100Z success 200 12 ms"),
+        (json!({ "responseStatus": null, "requestStatus": "throttled" }), "2026-01-02T03:04:05.000Z throttled 12 ms"),
+        (
+            json!({ "responseStatus": 503, "requestStatus": "error", "errorMessage": "Service\r\nUnavailable\u{1b}[0m" }),
+            "2026-01-02T03:04:05.000Z error 503 12 ms Service Unavailable [0m",
+        ),
+        (json!({ "requestStatus": "a\nb", "errorMessage": "" }), "2026-01-02T03:04:05.000Z a b 200 12 ms"),
+        (json!({ "errorMessage": long }), &format!("2026-01-02T03:04:05.000Z success 200 12 ms {}…", &long[..200])),
+    ] {
+        assert_eq!(execution(&changes).to_string(), line);
+    }
+}
+
+#[test]
+fn execution_has_a_duration_and_an_outcome() {
+    assert_eq!(execution(&json!({})).duration(), Duration::from_millis(12));
+    assert!(execution(&json!({})).is_success());
+    for status in ["error", "Success", "throttled", ""] {
+        assert!(!execution(&json!({ "requestStatus": status })).is_success(), "{status}");
+    }
+}
+
+#[test]
+fn known_status_is_never_other() {
+    assert_eq!(RequestStatus::from("success"), RequestStatus::Success);
+    assert_eq!("error".parse(), Ok(RequestStatus::Error));
+    assert!(matches!(RequestStatus::from("Error"), RequestStatus::Other { status, .. } if status == "Error"));
+    assert_eq!(RequestStatus::from("throttled"), "throttled");
+    assert_ne!(RequestStatus::Error, *"Error");
+    assert_eq!(format!("[{:>9}]", RequestStatus::Success), "[  success]");
+}
+
+#[test]
+fn page_iterates_by_value_and_by_reference() {
+    let page: WebhookExecutionList = from_json(PAGE);
+    let mut ids: Vec<_> = page.iter().map(|execution| execution.id.clone()).collect();
+    for execution in &page {
+        ids.push(execution.id.clone());
+    }
+    ids.extend(page.into_iter().map(|execution| execution.id));
+    assert_eq!(ids, ["whe_2", "whe_1", "whe_2", "whe_1", "whe_2", "whe_1"]);
+}
+
+#[test]
+fn token_is_trimmed_and_verifies_only_itself() {
+    assert_eq!(WebhookToken::HEADER, "X-Handinger-Token");
+    let yaml: WebhookToken = serde_norway::from_str("|\n  whk_1\n").unwrap();
+    for token in [WebhookToken::new(" whk_1\r\n"), from_json(r#""\twhk_1\n""#), yaml] {
+        assert_eq!(token.as_str(), "whk_1");
+        assert_eq!(token, WebhookToken::new("whk_1"));
+        assert!(token.verify("whk_1") && token.verify(b"whk_1"));
+        for other in ["", "whk_", "whk_2", "whk_11", "WHK_1", "whk_1\n"] {
+            assert!(!token.verify(other), "{other:?}");
+        }
+    }
+    assert!(!WebhookToken::new(" \n").verify(""));
+    assert_ne!(WebhookToken::new("whk_1"), WebhookToken::new("whk_2"));
+}
+
+#[test]
+fn update_converts_from_strings() {
+    let url = String::from("https://example.com/hook");
+    let updates: [UpdateWebhook; 3] = [url.as_str().into(), (&url).into(), url.clone().into()];
+    assert_eq!(updates, ["https://example.com/hook"; 3].map(UpdateWebhook::new));
+}
+
+#[test]
+fn types_are_send_and_sync() {
+    fn shared<T: Send + Sync + Unpin + 'static>() {}
+    fn cloned<T: Clone + Send + Sync + Unpin + 'static>() {}
+
+    cloned::<(HandingerClient, Webhook, WebhookToken, UpdateWebhook, WebhookExecution)>();
+    cloned::<(WebhookExecutionList, RequestStatus, Error, ErrorKind, Progress, Cursor)>();
+    shared::<(HandingerClientBuilder, PageIter, Executions, Follow)>();
+}
