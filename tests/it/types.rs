@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use handinger::{
-    Cursor, Error, ErrorKind, Executions, Follow, HandingerClient, HandingerClientBuilder, PageIter, Progress,
-    RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList, WebhookToken,
+    Cursor, Error, ErrorKind, Executions, Follow, HandingerClient, HandingerClientBuilder, PageIter,
+    Progress, RequestStatus, UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionList, WebhookToken,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -110,15 +110,24 @@ fn execution_displays_as_one_line_that_sorts() {
     let long = "x".repeat(201);
     for (changes, line) in [
         (json!({}), "2026-01-02T03:04:05.000Z success 200 12 ms"),
-        (json!({ "createdAt": "2026-01-02T00:30:00.0079+02:00" }), "2026-01-01T22:30:00.007Z success 200 12 ms"),
+        (
+            json!({ "createdAt": "2026-01-02T00:30:00.0079+02:00" }),
+            "2026-01-01T22:30:00.007Z success 200 12 ms",
+        ),
         (json!({ "createdAt": "0001-01-02T03:04:05.1Z" }), "0001-01-02T03:04:05.100Z success 200 12 ms"),
-        (json!({ "responseStatus": null, "requestStatus": "throttled" }), "2026-01-02T03:04:05.000Z throttled 12 ms"),
+        (
+            json!({ "responseStatus": null, "requestStatus": "throttled" }),
+            "2026-01-02T03:04:05.000Z throttled 12 ms",
+        ),
         (
             json!({ "responseStatus": 503, "requestStatus": "error", "errorMessage": "Service\r\nUnavailable\u{1b}[0m" }),
             "2026-01-02T03:04:05.000Z error 503 12 ms Service Unavailable [0m",
         ),
         (json!({ "requestStatus": "a\nb", "errorMessage": "" }), "2026-01-02T03:04:05.000Z a b 200 12 ms"),
-        (json!({ "errorMessage": long }), &format!("2026-01-02T03:04:05.000Z success 200 12 ms {}…", &long[..200])),
+        (
+            json!({ "errorMessage": long }),
+            &format!("2026-01-02T03:04:05.000Z success 200 12 ms {}…", &long[..200]),
+        ),
     ] {
         assert_eq!(execution(&changes).to_string(), line);
     }

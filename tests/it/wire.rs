@@ -7,52 +7,33 @@ use handinger::{
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::support::{ANY_BODY, Call, KEY, Server, WEBHOOK, builder, client, response, response_with};
-
-const WORKER: &str = "t_org_123_w_01HZY2ZJQ8G7K42W2D7WF6V4GM";
-const HOOK: &str = "https://example.com/handinger-webhook";
-const NO_WEBHOOK: &str = r#"{"url":null,"token":null}"#;
+use crate::support::{ANY_BODY, CALLS, Call, KEY, Server, WEBHOOK, builder, client, response, response_with};
 
 /// From the API reference: List worker webhook executions, Response.
 const EXECUTIONS: &str = r#"{ "logs": [ { "id": "whe_01HZY31W2SZJ8MJ2FQTR3M1K9D", "createdAt": "2019-12-27T18:11:19.117Z", "durationMs": 0, "errorMessage": "errorMessage", "requestStatus": "success", "responseStatus": 0, "taskId": "taskId", "taskTitle": "taskTitle", "url": "url", "workerId": "workerId" } ], "page": 0, "pageCount": 0, "totalCount": 0 }"#;
 
 #[test]
 fn each_request_has_its_path_headers_and_body_and_nothing_else() {
+    let clear: Call = |client| client.update_webhook("wrk_1", UpdateWebhook::clear()).map(drop);
     let json = "content-type: application/json";
-    let cases: [(Call, &str, &[&str], &str); 6] = [
-        (|client| client.retrieve_webhook(WORKER).map(drop), "GET webhook", &[], ""),
-        (
-            |client| client.update_webhook(WORKER, HOOK).map(drop),
-            "PUT webhook",
-            &["content-length: 47", json],
-            r#"{"url":"https://example.com/handinger-webhook"}"#,
-        ),
-        (
-            |client| client.update_webhook(WORKER, UpdateWebhook::clear()).map(drop),
-            "PUT webhook",
-            &["content-length: 12", json],
-            r#"{"url":null}"#,
-        ),
-        (|client| client.delete_webhook(WORKER).map(drop), "DELETE webhook", &[], ""),
-        (
-            |client| client.regenerate_token(WORKER).map(drop),
-            "POST webhook/regenerate-token",
-            &["content-length: 0"],
-            "",
-        ),
-        (|client| client.list_executions(WORKER, 2).map(drop), "GET webhook/executions?page=2", &[], ""),
-    ];
-    for (call, line, more_headers, body) in cases {
+    for ((name, call), method, path, more_headers, body) in [
+        (CALLS[0], "GET", "", &[][..], ""),
+        (CALLS[1], "GET", "/executions?page=1", &[], ""),
+        (CALLS[2], "PUT", "", &["content-length: 34", json], r#"{"url":"https://example.com/hook"}"#),
+        (("clear", clear), "PUT", "", &["content-length: 12", json], r#"{"url":null}"#),
+        (CALLS[3], "DELETE", "", &[], ""),
+        (CALLS[4], "POST", "/regenerate-token", &["content-length: 0"], ""),
+    ] {
         let server = Server::responding([response(200, ANY_BODY)]);
         call(&builder(server.base_url()).header("X-Team", "ops").build().unwrap()).unwrap();
 
-        let [request] = &*server.requests() else { panic!("not one request: {line}") };
+        let [request] = &*server.requests() else { panic!("not one request: {name}") };
         let (head, sent_body) = request.split_once("\r\n\r\n").unwrap();
         let mut lines = head.split("\r\n");
-        let (method, path) = line.split_once(' ').unwrap();
-        assert_eq!(lines.next().unwrap(), format!("{method} /api/workers/{WORKER}/{path} HTTP/1.1"));
-        let mut headers: Vec<_> = lines.map(str::to_owned).collect();
-        headers.sort();
+        let expected = format!("{method} /api/workers/wrk_1/webhook{path} HTTP/1.1");
+        assert_eq!((lines.next().unwrap(), sent_body), (&*expected, body), "{name}");
+        let mut headers: Vec<_> = lines.collect();
+        headers.sort_unstable();
         let encoding = if cfg!(feature = "gzip") { "gzip" } else { "identity" };
         let mut expected = vec![
             "accept: application/json".to_owned(),
@@ -63,9 +44,8 @@ fn each_request_has_its_path_headers_and_body_and_nothing_else() {
             "x-team: ops".to_owned(),
         ];
         expected.extend(more_headers.iter().map(ToString::to_string));
-        expected.sort();
-        assert_eq!(headers, expected, "{line}");
-        assert_eq!(sent_body, body, "{line}");
+        expected.sort_unstable();
+        assert_eq!(headers, expected, "{name}");
     }
 }
 
@@ -88,21 +68,18 @@ fn page(body: impl AsRef<[u8]>) -> Result<WebhookExecutionList, Error> {
 }
 
 #[test]
-fn webhook_of_the_reference_is_returned() {
+fn responses_of_the_reference_are_returned() {
     let server = Server::responding([response(200, WEBHOOK)]);
     let client = client(server.base_url());
     for webhook in [
-        client.retrieve_webhook(WORKER),
-        client.update_webhook(WORKER, HOOK),
-        client.delete_webhook(WORKER),
-        client.regenerate_token(WORKER),
+        client.retrieve_webhook("wrk_1"),
+        client.update_webhook("wrk_1", "https://example.com/hook"),
+        client.delete_webhook("wrk_1"),
+        client.regenerate_token("wrk_1"),
     ] {
-        assert_eq!(parts(&webhook.unwrap()), (Some(HOOK), Some("whk_01HZY31W2SZJ8MJ2FQTR3M1K9D")));
+        let expected = ("https://example.com/handinger-webhook", "whk_01HZY31W2SZJ8MJ2FQTR3M1K9D");
+        assert_eq!(parts(&webhook.unwrap()), (Some(expected.0), Some(expected.1)));
     }
-}
-
-#[test]
-fn executions_of_the_reference_are_returned() {
     let list = page(EXECUTIONS).unwrap();
     assert_eq!((list.page, list.page_count, list.total_count), (0, 0, 0));
     let [execution] = &list.logs[..] else { panic!("{list:?}") };
@@ -121,7 +98,7 @@ fn executions_of_the_reference_are_returned() {
 #[test]
 fn decoding_a_webhook_forgives() {
     for (body, expected) in [
-        (NO_WEBHOOK, (None, None)),
+        (r#"{"url":null,"token":null}"#, (None, None)),
         (r#"{"url":null}"#, (None, None)),
         (r#"{"url":"https://a.example/b"}"#, (Some("https://a.example/b"), None)),
         (
@@ -146,26 +123,14 @@ fn content_type_does_not_matter() {
 
 /// A page with an ordinary execution, and one in which a field has another value, or is left out.
 fn page_with(name: &str, value: Option<&str>) -> String {
-    const EXECUTION: [(&str, &str); 10] = [
-        ("id", r#""whe_1""#),
-        ("createdAt", r#""2019-12-27T18:11:19.117Z""#),
-        ("durationMs", "212"),
-        ("errorMessage", r#""errorMessage""#),
-        ("requestStatus", r#""error""#),
-        ("responseStatus", "503"),
-        ("taskId", r#""taskId""#),
-        ("taskTitle", r#""taskTitle""#),
-        ("url", r#""https://example.com/hook""#),
-        ("workerId", r#""wrk_1""#),
-    ];
-    let execution = |name: &str, value: Option<&str>| {
-        let known = EXECUTION.into_iter().filter(|(other, _)| *other != name);
-        let fields = known.chain(value.map(|value| (name, value)));
-        let fields: Vec<_> = fields.map(|(name, value)| format!(r#""{name}":{value}"#)).collect();
-        format!("{{{}}}", fields.join(","))
-    };
-    let (ordinary, odd) = (execution("", None), execution(name, value));
-    format!(r#"{{"logs":[{ordinary},{odd}],"page":1,"pageCount":1,"totalCount":2}}"#)
+    let ordinary = r#""id":"whe_1","createdAt":"2019-12-27T18:11:19.117Z","durationMs":212,
+        "errorMessage":"errorMessage","requestStatus":"error","responseStatus":503,"taskId":"taskId",
+        "taskTitle":"taskTitle","url":"https://example.com/hook","workerId":"wrk_1""#;
+    let others = ordinary.split(',').filter(|field| !field.contains(&format!("\"{name}\":")));
+    let field = value.map(|value| format!("\"{name}\":{value}"));
+    let odd: Vec<_> = others.chain(field.as_deref()).collect();
+    let odd = odd.join(",");
+    format!(r#"{{"logs":[{{{ordinary}}},{{{odd}}}],"page":1,"pageCount":1,"totalCount":2}}"#)
 }
 
 #[test]
