@@ -81,18 +81,13 @@ fn responses_of_the_reference_are_returned() {
         assert_eq!(parts(&webhook.unwrap()), (Some(expected.0), Some(expected.1)));
     }
     let list = page(EXECUTIONS).unwrap();
-    assert_eq!((list.page, list.page_count, list.total_count), (0, 0, 0));
     let [execution] = &list.logs[..] else { panic!("{list:?}") };
-    assert_eq!(execution.id, "whe_01HZY31W2SZJ8MJ2FQTR3M1K9D");
     let at = OffsetDateTime::from_unix_timestamp_nanos(1_577_470_279_117_000_000).unwrap();
-    assert_eq!(execution.created_at, at);
-    assert_eq!(execution.duration_ms, 0);
-    assert_eq!(execution.error_message.as_deref(), Some("errorMessage"));
-    assert_eq!(execution.request_status, RequestStatus::Success);
-    assert_eq!(execution.response_status, Some(0));
+    assert_eq!((&*execution.id, execution.created_at), ("whe_01HZY31W2SZJ8MJ2FQTR3M1K9D", at));
+    assert_eq!((&execution.request_status, execution.response_status), (&RequestStatus::Success, Some(0)));
     assert_eq!(execution.task_id.as_deref(), Some("taskId"));
     assert_eq!(execution.task_title.as_deref(), Some("taskTitle"));
-    assert_eq!((&*execution.url, &*execution.worker_id), ("url", "workerId"));
+    assert_eq!(serde_json::to_value(&list).unwrap(), serde_json::from_str::<Value>(EXECUTIONS).unwrap());
 }
 
 #[test]
@@ -135,7 +130,7 @@ fn page_with(name: &str, value: Option<&str>) -> String {
 
 #[test]
 fn odd_execution_does_not_cost_the_page() {
-    for (name, given, expected) in [
+    let odd = [
         ("taskTitle", Some(r#""\ud83d, \ude00\ud83d\ude00!""#), json!("\u{fffd}, \u{fffd}😀!")),
         ("errorMessage", Some(r#""lone: \ud83d""#), json!("lone: \u{fffd}")),
         ("durationMs", Some("12.0"), json!(12)),
@@ -152,16 +147,12 @@ fn odd_execution_does_not_cost_the_page() {
         ("requestStatus", Some(r#""throttled \"x\"""#), json!("throttled \"x\"")),
         ("responseStatus", Some("200.0"), json!(200)),
         ("responseStatus", Some("70000"), Value::Null),
-        ("errorMessage", Some("null"), Value::Null),
-        ("errorMessage", None, Value::Null),
-        ("responseStatus", Some("null"), Value::Null),
-        ("responseStatus", None, Value::Null),
-        ("taskId", Some("null"), Value::Null),
-        ("taskId", None, Value::Null),
-        ("taskTitle", Some("null"), Value::Null),
-        ("taskTitle", None, Value::Null),
         ("retries", Some(r#"[{"id":null},"\ud83d",-1e9]"#), Value::Null),
-    ] {
+    ];
+    let absent = ["errorMessage", "responseStatus", "taskId", "taskTitle"]
+        .into_iter()
+        .flat_map(|name| [(name, Some("null"), Value::Null), (name, None, Value::Null)]);
+    for (name, given, expected) in odd.into_iter().chain(absent) {
         let page = page(page_with(name, given)).unwrap_or_else(|error| panic!("{name} {given:?}: {error:#}"));
         let page = serde_json::to_value(page).unwrap();
         assert_eq!(page["logs"][0]["taskTitle"], "taskTitle", "{name} {given:?}");
@@ -226,20 +217,14 @@ fn json_that_the_api_does_not_document_is_an_error_with_its_cause() {
     const NO_URL: &str = "missing field `url`";
     for (body, cause) in [
         (&b"[]"[..], ARRAY),
-        (br#"[{"url":null,"token":null}]"#, ARRAY),
         (br#"["https://example.com/s3cret","whk_s3cret"]"#, ARRAY),
         (b"{}", NO_URL),
         (br#"{"token":"whk_s3cret"}"#, NO_URL),
-        (br#"{"error":{"message":"no"}}"#, NO_URL),
         (br#"{"Url":null,"TOKEN":"whk_s3cret"}"#, NO_URL),
         (br#"{"url":null,"token":"whk_s3cret"#, "EOF while parsing a string"),
-        (br#"{"url":null"#, "EOF while parsing an object"),
-        (br#"{"url":null}{"url":null}"#, "trailing characters"),
         (br#"{"url":null} whk_s3cret"#, "trailing characters"),
         (br#"{"url":17}"#, "invalid type: integer, expected a string"),
-        (br#"{"url":["https://s3cret"]}"#, "invalid type: sequence, expected a string"),
         (br#"{"url":null,"token":{"s3cret":1}}"#, "invalid type: map, expected a string"),
-        (br#"{"url":null,"url":"https://s3cret"}"#, "duplicate field `url`"),
         (b"{\"url\":\"https://\xff\"}", "not UTF-8"),
     ] {
         let expected = format!("the response is not what the API documents: {cause}");
@@ -248,21 +233,13 @@ fn json_that_the_api_does_not_document_is_an_error_with_its_cause() {
     for (body, cause) in [
         (r"[[],1,1,1]", ARRAY),
         (r#"{"page":1,"pageCount":1,"totalCount":1}"#, "missing field `logs`"),
-        (r#"{"logs":null,"page":1,"pageCount":1,"totalCount":1}"#, "invalid type: null, expected a sequence"),
-        (
-            r#"{"logs":[17],"page":1,"pageCount":1,"totalCount":1}"#,
-            "invalid type: integer, expected an object",
-        ),
         (r#"{"logs":[],"page":"1","pageCount":1,"totalCount":1}"#, "invalid type: string, expected a number"),
         (r#"{"logs":[],"page":1,"pageCount":1}"#, "missing field `totalCount`"),
         (r#"{"logs":[],"page":1,"pageCount":1,"totalCount":1}]"#, "trailing characters"),
         (&page_with("createdAt", None), "missing field `createdAt`"),
         (&page_with("durationMs", Some(r#""12""#)), "invalid type: string, expected a number"),
-        (&page_with("id", None), "missing field `id`"),
         (&page_with("requestStatus", Some("null")), "invalid type: null, expected a string"),
-        (&page_with("responseStatus", Some(r#""503""#)), "invalid type: string, expected a number"),
         (&page_with("taskTitle", Some("[104,105]")), "invalid type: sequence, expected a string"),
-        (&page_with("url", None), "missing field `url`"),
     ] {
         let expected = format!("the response is not what the API documents: {cause}");
         assert_eq!(problem_of(page(body), body.as_bytes()), expected);
