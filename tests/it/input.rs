@@ -36,24 +36,23 @@ fn assert_not_built(builder: HandingerClientBuilder, problem: &str) {
 fn calls_reject_worker_ids_that_are_no_path_segment() {
     let server = server();
     let client = client(server.base_url());
-    let long = "x".repeat(70_000);
     for (id, problem) in [
         ("", "the worker id must not be empty"),
         (".", "the worker id must not be `.`"),
         ("..", "the worker id must not be `..`"),
-        (&long, "the URL is too long"),
+        (&"x".repeat(70_000), "the URL is too long"),
     ] {
-        let rejected = |action: &str, error: Option<Error>| {
+        for (action, error) in [
+            ("retrieve webhook", client.retrieve_webhook(id).err()),
+            ("update webhook", client.update_webhook(id, "https://example.com/hook").err()),
+            ("delete webhook", client.delete_webhook(id).err()),
+            ("regenerate token", client.regenerate_token(id).err()),
+            ("retrieve webhook", client.rotate_token(id).err()),
+            ("list executions", client.list_executions(id, 1).err()),
+            ("list executions", client.executions(id).next().unwrap().err()),
+        ] {
             assert_rejected(&error.unwrap(), &format!("{action}: {problem}"));
-        };
-        rejected("retrieve webhook", client.retrieve_webhook(id).err());
-        rejected("update webhook", client.update_webhook(id, "https://example.com/hook").err());
-        rejected("delete webhook", client.delete_webhook(id).err());
-        rejected("regenerate token", client.regenerate_token(id).err());
-        rejected("retrieve webhook", client.rotate_token(id).err());
-        rejected("list executions", client.list_executions(id, 1).err());
-        rejected("list executions", client.execution_pages(id).next().unwrap().err());
-        rejected("list executions", client.executions(id).next().unwrap().err());
+        }
     }
     assert_eq!(server.connections(), 0);
 }
@@ -144,75 +143,44 @@ fn header_must_be_printable_ascii_and_not_the_clients_own() {
         let problem = "the user agent has a control or non-ASCII character";
         assert_not_built(builder(server.base_url()).user_agent(value), problem);
     }
-    for name in [
-        "Accept",
-        "Accept-Encoding",
-        "Authorization",
-        "Connection",
-        "Content-Length",
-        "CONTENT-TYPE",
-        "expect",
-        "Host",
-        "TE",
-        "Transfer-Encoding",
-        "Upgrade",
-        "User-Agent",
-    ] {
+    let reserved = "Accept Accept-Encoding Authorization Connection Content-Length CONTENT-TYPE expect Host TE \
+        Transfer-Encoding Upgrade User-Agent";
+    for name in reserved.split(' ') {
         let problem = format!("the header {} is set by the client itself", name.to_lowercase());
         assert_not_built(with(name, "1"), &problem);
     }
     let many = (0..40_000).fold(with("x", "1"), |builder, n| builder.header(format!("x-{n}"), "1"));
     assert_not_built(many, "there are too many headers");
-
-    // The last value wins.
-    let client = with("X-Team", "ops").header("x-team", "dev").user_agent("my-tool/1.0").build().unwrap();
-    client.retrieve_webhook("wrk_1").unwrap();
-    let request = server.requests().pop().unwrap();
-    assert!(request.contains("\r\nx-team: dev\r\n") && !request.contains("ops"), "{request}");
-    assert!(request.contains("\r\nuser-agent: my-tool/1.0\r\n"), "{request}");
 }
 
 #[test]
 fn base_url_is_http_with_a_host_and_at_most_a_port_and_a_path() {
-    const NO_URL: &str = "the base URL is not a URL";
-    const SCHEME: &str = "the base URL must begin with https://, or http:// for a loopback host";
-    const MORE: &str = "the base URL must not carry a query, fragment, user or password";
-    const HOST: &str = "the base URL's host or port is not valid";
-    for (url, problem) in [
-        ("", NO_URL),
-        ("https://", NO_URL),
-        ("https:///api", NO_URL),
-        ("https://exa mple.com", NO_URL),
-        ("https://[::1", NO_URL),
-        ("handinger.com/api", NO_URL),
-        ("https://handinger.com/é", NO_URL),
-        ("https://é.example", NO_URL),
-        ("handinger.com", SCHEME),
-        ("localhost:8080", SCHEME),
-        ("/api", SCHEME),
-        ("//handinger.com", SCHEME),
-        ("ftp://handinger.com", SCHEME),
-        ("ws://127.0.0.1", SCHEME),
-        ("https://handinger.com?x=1", MORE),
-        ("https://handinger.com/api?", MORE),
-        ("https://handinger.com/#x", MORE),
-        ("https://handinger.com#", MORE),
-        ("https://user:pass@handinger.com", MORE),
-        ("http://127.0.0.1@handinger.com", MORE),
-        ("http://handinger.com@127.0.0.1", MORE),
-        ("https://handinger.com:", HOST),
-        ("https://handinger.com:+443", HOST),
-        ("https://handinger.com:-1", HOST),
-        ("https://handinger.com:99999", HOST),
-        ("https://handinger.com:0443", HOST),
-        ("https://:443", HOST),
-        ("http://127.0.0.1:x", HOST),
-        ("http://[::1]evil.example:18080", HOST),
-        ("http://[::1]evil.example", HOST),
-        ("http://evil.example[::1]", HOST),
-    ] {
-        let error = builder(url).build().expect_err(url);
-        assert_rejected(&error, &format!("build client: {problem}"));
+    let rejected = [
+        (
+            "the base URL is not a URL",
+            "|https://|https:///api|https://a b|https://[::1|a.example/api|https://é.example",
+        ),
+        (
+            "the base URL must begin with https://, or http:// for a loopback host",
+            "a.example|localhost:8080|/api|//a.example|ftp://a.example|ws://127.0.0.1",
+        ),
+        (
+            "the base URL must not carry a query, fragment, user or password",
+            "https://a.example?x=1|https://a.example/b?|https://a.example/#x|https://a.example#|\
+             https://user:pass@a.example|http://127.0.0.1@a.example|http://a.example@127.0.0.1",
+        ),
+        (
+            "the base URL's host or port is not valid",
+            "https://a.example:|https://a.example:+443|https://a.example:-1|https://a.example:99999|\
+             https://a.example:0443|https://:443|http://127.0.0.1:x|http://127.0.0.1:+80|\
+             http://[::1]a.example:18080|http://[::1]a.example|http://a.example[::1]",
+        ),
+    ];
+    for (problem, urls) in rejected {
+        for url in urls.split('|') {
+            let error = builder(url).build().expect_err(url);
+            assert_eq!(error.to_string(), format!("build client: {problem}"), "{url}");
+        }
     }
 
     let server = server();
@@ -226,26 +194,13 @@ fn base_url_is_http_with_a_host_and_at_most_a_port_and_a_path() {
 
 #[test]
 fn plain_http_needs_a_loopback_host_or_allow_insecure_http() {
-    for host in
-        ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.8.9.10:80", "[::1]:8080", "[::ffff:127.0.0.1]"]
-    {
+    for host in "localhost LOCALHOST:8080 127.0.0.1 127.8.9.10:80 [::1]:8080 [::ffff:127.0.0.1]".split(' ') {
         let client = builder(format!("http://{host}/v1/")).build().unwrap();
         assert!(format!("{client:?}").contains(&format!("base_url: http://{host}/v1,")), "{client:?}");
     }
-    for host in [
-        "handinger.com",
-        "localhost.example.com",
-        "localhost.",
-        "127.0.0.1.example.com",
-        "127.0.0.1.",
-        "127.1",
-        "2130706433",
-        "0.0.0.0",
-        "10.0.0.1:8080",
-        "[::]",
-        "[::ffff:10.0.0.1]",
-        "[localhost]",
-    ] {
+    let remote = "a.example localhost.a.example localhost. 127.0.0.1.a.example 127.0.0.1. 127.1 2130706433 \
+        0.0.0.0 10.0.0.1:8080 [::] [::ffff:10.0.0.1] [localhost]";
+    for host in remote.split(' ') {
         let url = format!("http://{host}");
         let problem = format!(
             "the base URL would send the key unencrypted to {host}; use https, or allow_insecure_http(true)"
@@ -255,49 +210,37 @@ fn plain_http_needs_a_loopback_host_or_allow_insecure_http() {
         assert!(builder(&url).allow_insecure_http(true).build().is_ok(), "{host}");
     }
     for url in ["https://handinger.com", "HTTPS://10.0.0.1:8443/x/", "https://[::1]:1"] {
-        let has_tls = cfg!(any(feature = "rustls", feature = "native-tls"));
-        match builder(url).build() {
-            Ok(_) => assert!(has_tls, "{url}"),
-            Err(error) => {
-                let problem = "https needs the cargo feature `rustls` or `native-tls` of handinger";
-                assert_rejected(&error, &format!("build client: {problem}"));
-                assert!(!has_tls);
-            }
+        if cfg!(any(feature = "rustls", feature = "native-tls")) {
+            assert!(builder(url).build().is_ok(), "{url}");
+        } else {
+            let problem = "https needs the cargo feature `rustls` or `native-tls` of handinger";
+            assert_not_built(builder(url), problem);
         }
     }
 }
 
 const TASK: &str = "HANDINGER_TEST_TASK";
-const API_KEY: &str = "HANDINGER_API_KEY";
-const BASE_URL: &str = "HANDINGER_BASE_URL";
-const CUSTOM_HEADERS: &str = "HANDINGER_CUSTOM_HEADERS";
+const VARIABLES: [&str; 3] = ["HANDINGER_API_KEY", "HANDINGER_BASE_URL", "HANDINGER_CUSTOM_HEADERS"];
 
 /// Runs in the child process of [`run`].
 #[test]
 fn child() {
     let Ok(task) = env::var(TASK) else { return };
-    let client = match &*task {
-        "extend" => HandingerClientBuilder::from_env()
-            .and_then(|builder| builder.header("X-Team", "dev").user_agent("my-tool/1.0").build()),
-        _ => HandingerClient::from_env(),
+    let result = match &*task {
+        "build" => HandingerClient::from_env(),
+        _ => HandingerClientBuilder::from_env().and_then(|builder| {
+            let client = builder.header("X-Team", "dev").user_agent("my-tool/1.0").build()?;
+            client.retrieve_webhook("wrk_1").map(|_| client)
+        }),
     };
-    let result = client.and_then(|client| match &*task {
-        "build" => Ok(client),
-        _ => client.retrieve_webhook("wrk_1").map(|_| client),
-    });
     let describe = |error: Error| format!("{:?}: {error:#}", error.kind());
     eprintln!("{}", result.map_or_else(describe, |client| format!("{client:?}")));
 }
 
-/// Returns the client or the error of a child with these variables. The last value of a variable is set.
-fn run(task: &str, variables: &[(&str, &OsStr)]) -> String {
-    let variables = [variables, &[(TASK, OsStr::new(task))]].concat();
+/// Returns the client or the error of a child with these values of the three variables.
+fn run(task: &str, values: [&OsStr; 3]) -> String {
+    let variables: Vec<_> = VARIABLES.into_iter().zip(values).chain([(TASK, OsStr::new(task))]).collect();
     rerun("input::child", &variables).trim_end().to_owned()
-}
-
-fn build(variables: &[(&str, &str)]) -> String {
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, OsStr::new(*value))).collect();
-    run("build", &variables)
 }
 
 #[test]
@@ -305,77 +248,52 @@ fn environment_sets_key_base_url_and_headers() {
     let server = server();
     let base_url = format!("{}/v1/", server.base_url());
     let headers = "X-Team: ops\r\n\n  X-Trace :a:b \nX-Empty:\nX-Twice: 1\nx-twice: 2\n";
-    let variables = [(API_KEY, " key\n"), (BASE_URL, &base_url), (CUSTOM_HEADERS, headers)];
-    for (task, more) in [
-        ("call", ["x-team: ops", concat!("user-agent: handinger-rust/", env!("CARGO_PKG_VERSION"))]),
-        ("extend", ["x-team: dev", "user-agent: my-tool/1.0"]),
-    ] {
-        let outcome = run(task, &variables.map(|(name, value)| (name, OsStr::new(value))));
-        assert!(outcome.starts_with("HandingerClient"), "{outcome}");
-        let request = server.requests().pop().unwrap();
-        let lines: Vec<_> = request.lines().map(str::trim_end).collect();
-        assert_eq!(lines[0], "GET /v1/api/workers/wrk_1/webhook HTTP/1.1");
-        for line in
-            ["authorization: Bearer key", "x-trace: a:b", "x-empty:", "x-twice: 2"].iter().chain(&more)
-        {
-            assert!(lines.contains(line), "{line:?} not in {lines:?}");
-        }
-        assert_eq!(lines.iter().filter(|line| line.starts_with("x-t")).count(), 3, "{lines:?}");
+    let outcome = run("call", [" key\n", &base_url, headers].map(OsStr::new));
+    assert!(outcome.starts_with("HandingerClient"), "{outcome}");
+    let request = server.requests().pop().unwrap();
+    assert!(request.starts_with("GET /v1/api/workers/wrk_1/webhook HTTP/1.1\r\n"), "{request}");
+    let lines: Vec<_> = request.lines().map(str::trim_end).collect();
+    let set = ["authorization: Bearer key", "x-trace: a:b", "x-empty:", "x-twice: 2"];
+    for line in set.iter().chain(&["x-team: dev", "user-agent: my-tool/1.0"]) {
+        assert!(lines.contains(line), "{line:?} not in {lines:?}");
     }
+    assert!(!request.contains("x-twice: 1") && !request.contains("ops"), "{request}");
 }
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 #[test]
 fn blank_variables_are_not_set() {
-    let defaults = "HandingerClient { base_url: https://handinger.com, \
-        options: Options { timeout: 60s, connect_timeout: 5s, total_timeout: None, max_retries: 2 }, .. }";
-    assert_eq!(build(&[(API_KEY, KEY)]), defaults);
-    assert_eq!(build(&[(API_KEY, KEY), (BASE_URL, " \n"), (CUSTOM_HEADERS, " \n\t\n")]), defaults);
+    assert_eq!(
+        run("build", [KEY, " \n", " \n\t\n"].map(OsStr::new)),
+        "HandingerClient { base_url: https://handinger.com, \
+         options: Options { timeout: 60s, connect_timeout: 5s, total_timeout: None, max_retries: 2 }, .. }"
+    );
 }
 
 #[test]
 fn message_names_the_variable_of_a_rejected_value() {
-    for (variables, problem) in [
-        (&[][..], "HANDINGER_API_KEY is not set or blank"),
-        (&[(API_KEY, " \t\n")], "HANDINGER_API_KEY is not set or blank"),
+    // Without TLS in the build, the default base URL would be rejected first.
+    let local = "http://127.0.0.1:1";
+    for (values, problem) in [
+        (["", local, ""], "HANDINGER_API_KEY is not set or blank"),
+        ([" \t\n", local, ""], "HANDINGER_API_KEY is not set or blank"),
+        (["5ecr3té", local, ""], "HANDINGER_API_KEY: the API key has a control or non-ASCII character"),
+        (["\"5ecr3t\"", local, ""], "HANDINGER_API_KEY: the API key is in quotes"),
+        (["Bearer x", local, ""], "HANDINGER_API_KEY: the API key begins with `Bearer`; set the key alone"),
+        ([KEY, "a.example/5ecr3t", ""], "HANDINGER_BASE_URL: the base URL is not a URL"),
         (
-            &[(API_KEY, "5ecr3t\n5ecr3t")],
-            "HANDINGER_API_KEY: the API key has a control or non-ASCII character",
-        ),
-        (&[(API_KEY, "\"5ecr3t\"")], "HANDINGER_API_KEY: the API key is in quotes"),
-        (
-            &[(API_KEY, "Bearer 5ecr3t")],
-            "HANDINGER_API_KEY: the API key begins with `Bearer`; set the key alone",
-        ),
-        (
-            &[(API_KEY, KEY), (BASE_URL, "handinger.com/5ecr3t")],
-            "HANDINGER_BASE_URL: the base URL is not a URL",
-        ),
-        (
-            &[(API_KEY, KEY), (BASE_URL, "http://10.0.0.1/5ecr3t")],
+            [KEY, "http://10.0.0.1/5ecr3t", ""],
             "HANDINGER_BASE_URL: the base URL would send the key unencrypted to 10.0.0.1; \
              use https, or allow_insecure_http(true)",
         ),
         (
-            &[(API_KEY, KEY), (CUSTOM_HEADERS, "X-Team: ops\n5ecr3t")],
+            [KEY, local, "X-Team: ops\n5ecr3t"],
             "a line of HANDINGER_CUSTOM_HEADERS is not of the form `Name: value`",
         ),
-        (
-            &[(API_KEY, KEY), (CUSTOM_HEADERS, ": 5ecr3t")],
-            "HANDINGER_CUSTOM_HEADERS: a header's name is not valid",
-        ),
-        (
-            &[(API_KEY, KEY), (CUSTOM_HEADERS, "X-Team: 5ecr3té")],
-            "HANDINGER_CUSTOM_HEADERS: the value of the header x-team has a control or non-ASCII character",
-        ),
-        (
-            &[(API_KEY, KEY), (CUSTOM_HEADERS, "Host: x")],
-            "HANDINGER_CUSTOM_HEADERS: the header host is set by the client itself",
-        ),
+        ([KEY, local, ": 5ecr3t"], "HANDINGER_CUSTOM_HEADERS: a header's name is not valid"),
+        ([KEY, local, "Host: x"], "HANDINGER_CUSTOM_HEADERS: the header host is set by the client itself"),
     ] {
-        // Without TLS in the build, the default base URL would be rejected first.
-        let variables = [&[(BASE_URL, "http://127.0.0.1:1")], variables].concat();
-        assert_eq!(build(&variables), format!("InvalidInput: build client: {problem}"), "{variables:?}");
+        assert_eq!(run("build", values.map(OsStr::new)), format!("InvalidInput: build client: {problem}"));
     }
 }
 
@@ -385,8 +303,9 @@ fn message_names_the_variable_of_a_rejected_value() {
 fn variable_that_is_not_unicode_is_rejected_and_not_repeated() {
     use std::os::unix::ffi::OsStrExt;
 
-    for name in [API_KEY, BASE_URL, CUSTOM_HEADERS] {
-        let variables = [(API_KEY, OsStr::new(KEY)), (name, OsStr::from_bytes(b"5ecr3t\xff"))];
-        assert_eq!(run("build", &variables), format!("InvalidInput: build client: {name} is not Unicode"));
+    for (number, name) in VARIABLES.into_iter().enumerate() {
+        let mut values = [KEY, "", ""].map(OsStr::new);
+        values[number] = OsStr::from_bytes(b"5ecr3t\xff");
+        assert_eq!(run("build", values), format!("InvalidInput: build client: {name} is not Unicode"));
     }
 }
