@@ -23,15 +23,17 @@ fn fails(result: Result<Webhook, Error>, display: impl Into<String>) -> (Error, 
     (result.unwrap_err(), display.into())
 }
 
-/// A call for which this response is a failure: a regenerate if that may have been applied, else a retrieve.
-fn receives(response: impl Into<Vec<u8>>, problem: &str) -> (Error, String) {
-    let server = Server::responding([response]);
-    let client = client(server.base_url());
+/// A regenerate if the change may have been applied, else a retrieve.
+fn fails_with(client: &HandingerClient, problem: &str) -> (Error, String) {
     if problem.ends_with("; the change may have been applied") {
         fails(client.regenerate_token("wrk_1"), format!("regenerate token of worker wrk_1: {problem}"))
     } else {
         fails(client.retrieve_webhook("wrk_1"), format!("retrieve webhook of worker wrk_1: {problem}"))
     }
+}
+
+fn receives(response: impl Into<Vec<u8>>, problem: &str) -> (Error, String) {
+    fails_with(&client(Server::responding([response]).base_url()), problem)
 }
 
 /// An error of each kind of failure, except for those of TLS, and its `Display`.
@@ -59,13 +61,13 @@ fn failures() -> Vec<(Error, String)> {
 
     vec![
         fails(not_found.retrieve_webhook(""), "retrieve webhook: the worker id must not be empty"),
-        fails(
-            client(format!("http://{unlistened}")).retrieve_webhook("wrk_1"),
-            format!("retrieve webhook of worker wrk_1: could not connect to {unlistened} (3 attempts)"),
+        fails_with(
+            &client(format!("http://{unlistened}")),
+            &format!("could not connect to {unlistened} (3 attempts)"),
         ),
-        fails(
-            insecure(&no_name).build().unwrap().regenerate_token("wrk_1"),
-            format!("regenerate token of worker wrk_1: could not look up {no_name} (3 attempts)"),
+        fails_with(
+            &insecure(&no_name).build().unwrap(),
+            &format!("could not look up {no_name} (3 attempts)"),
         ),
         fails(
             through(&format!("http://us3r:p4ss@{unlistened}")).delete_webhook("wrk_1"),
@@ -81,13 +83,13 @@ fn failures() -> Vec<(Error, String)> {
                 forbidding.address()
             ),
         ),
-        fails(
-            silent.with_timeout(millis).regenerate_token("wrk_1"),
-            "regenerate token of worker wrk_1: no complete response within 50ms; the change may have been applied",
+        fails_with(
+            &silent.with_timeout(millis),
+            "no complete response within 50ms; the change may have been applied",
         ),
-        fails(
-            silent.with_total_timeout(millis).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: no complete response within the total timeout of 50ms",
+        fails_with(
+            &silent.with_total_timeout(millis),
+            "no complete response within the total timeout of 50ms",
         ),
         fails(
             client(hanging_up.base_url()).delete_webhook("a/b"),
@@ -110,9 +112,9 @@ fn failures() -> Vec<(Error, String)> {
             response_with(429, &[("Retry-After", "61")], r#"{"error":"slow down"}"#),
             "the server returned 429: slow down; the server asks to wait 61s, which is longer than 60s",
         ),
-        fails(
-            client(waiting.base_url()).with_total_timeout(millis * 600).retrieve_webhook("wrk_1"),
-            "retrieve webhook of worker wrk_1: the server returned 503; no time left within the total timeout of 30s",
+        fails_with(
+            &client(waiting.base_url()).with_total_timeout(millis * 600),
+            "the server returned 503; no time left within the total timeout of 30s",
         ),
         receives(
             response(200, r#"{"error":"no"}"#),
@@ -214,9 +216,7 @@ fn message_is_found_in_any_body_and_64_kib_are_kept() {
     for (body, message) in [
         (&br#"{"error":{"message":"a","details":[{"x":1}]},"message":"b"}"#[..], Some("a")),
         (br#"{"error":{"message":null},"message":"b"}"#, Some("b")),
-        (br#"{"error":{"message":" "},"message":"b"}"#, Some("b")),
         (br#"{"error":{"code":17},"message":"b"}"#, Some("b")),
-        (br#"{"error":true,"message":"b"}"#, Some("b")),
         (br#"{"error":"a","message":["b"]}"#, Some("a")),
         (br#"{"type":"about:blank","title":"t","detail":"d","errors":[{"message":"e"}]}"#, Some("d")),
         (br#"{"title":"t","errors":[{"message":"e"}]}"#, Some("e")),
@@ -225,16 +225,13 @@ fn message_is_found_in_any_body_and_64_kib_are_kept() {
         ("\u{feff}{\"error\":\"a\"}".as_bytes(), Some("a")),
         (br#"{"error":"title: \ud83d"}"#, Some("title: \u{fffd}")),
         (b"{\"error\":\"title: \xf0\x9f\"}", Some("title: \u{fffd}")),
-        (b"{}", None),
         (br#"["a"]"#, None),
         (br#""a""#, None),
         (br#"{"error":"truncated"#, None),
         (b"", None),
-        (b" \r\n", None),
         (b"no can do\n", Some("no can do")),
         (b"\xff\xfe\x00no", None),
         (b"<!doctype html><title>502 Bad Gateway</title><h1>x</h1>", Some("502 Bad Gateway")),
-        (b"<html></html>", None),
         (long_json.as_bytes(), None),
         (within_a_character.as_bytes(), Some(&within_a_character[..KEPT - 1])),
     ] {

@@ -6,7 +6,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use handinger::{Error, ErrorKind, HandingerClient, HandingerClientBuilder, UpdateWebhook};
+use handinger::{Error, ErrorKind, HandingerClient, HandingerClientBuilder};
 
 use crate::support::{ANY_BODY, KEY, Server, builder, client, rerun, response};
 
@@ -60,21 +60,9 @@ fn calls_reject_worker_ids_that_are_no_path_segment() {
 #[test]
 fn other_worker_ids_are_sent_as_one_path_segment() {
     let server = server();
-    let client = client(server.base_url());
-    for (id, segment) in [
-        ("AZaz09-._~", "AZaz09-._~"),
-        ("../a\\b?c#d e", "..%2Fa%5Cb%3Fc%23d%20e"),
-        ("a+b&c=d;e:f@g", "a%2Bb%26c%3Dd%3Be%3Af%40g"),
-        ("%2e%2e", "%252e%252e"),
-        ("é🦀\r\n\0", "%C3%A9%F0%9F%A6%80%0D%0A%00"),
-    ] {
-        client.retrieve_webhook(id).unwrap();
-        let request = server.requests().pop().unwrap();
-        assert!(
-            request.starts_with(&format!("GET /api/workers/{segment}/webhook HTTP/1.1\r\n")),
-            "{request}"
-        );
-    }
+    client(server.base_url()).retrieve_webhook("../aZ09-_~\\?b#c d+e&%2eé🦀\r\n\0").unwrap();
+    let segment = "..%2FaZ09-_~%5C%3Fb%23c%20d%2Be%26%252e%C3%A9%F0%9F%A6%80%0D%0A%00";
+    assert!(server.requests()[0].starts_with(&format!("GET /api/workers/{segment}/webhook HTTP/1.1\r\n")));
 }
 
 #[test]
@@ -87,12 +75,10 @@ fn calls_reject_page_0_blank_urls_and_timeouts_of_zero() {
         let display = "update webhook: the URL must not be blank; UpdateWebhook::clear() removes it";
         assert_rejected(&client.update_webhook("wrk_1", url).unwrap_err(), display);
     }
-    for (client, name) in
-        [(client.with_timeout(zero), "timeout"), (client.with_total_timeout(zero), "total_timeout")]
-    {
-        let display = format!("delete webhook of worker wrk_1: the {name} must be more than zero");
-        assert_rejected(&client.delete_webhook("wrk_1").unwrap_err(), &display);
-    }
+    let error = client.with_timeout(zero).delete_webhook("wrk_1").unwrap_err();
+    assert_rejected(&error, "delete webhook of worker wrk_1: the timeout must be more than zero");
+    let error = client.with_total_timeout(zero).delete_webhook("wrk_1").unwrap_err();
+    assert_rejected(&error, "delete webhook of worker wrk_1: the total_timeout must be more than zero");
     let builder = || builder(server.base_url());
     assert_not_built(builder().timeout(zero), "the timeout must be more than zero");
     assert_not_built(builder().connect_timeout(zero), "the connect_timeout must be more than zero");
@@ -101,7 +87,6 @@ fn calls_reject_page_0_blank_urls_and_timeouts_of_zero() {
 
     client.list_executions("wrk_1", u64::MAX).unwrap();
     assert!(server.requests()[0].contains("?page=18446744073709551615 HTTP/1.1\r\n"));
-    client.update_webhook("wrk_1", UpdateWebhook::clear()).unwrap();
 }
 
 #[test]
@@ -275,9 +260,7 @@ fn message_names_the_variable_of_a_rejected_value() {
     // Without TLS in the build, the default base URL would be rejected first.
     let local = "http://127.0.0.1:1";
     for (values, problem) in [
-        (["", local, ""], "HANDINGER_API_KEY is not set or blank"),
         ([" \t\n", local, ""], "HANDINGER_API_KEY is not set or blank"),
-        (["5ecr3té", local, ""], "HANDINGER_API_KEY: the API key has a control or non-ASCII character"),
         (["\"5ecr3t\"", local, ""], "HANDINGER_API_KEY: the API key is in quotes"),
         (["Bearer x", local, ""], "HANDINGER_API_KEY: the API key begins with `Bearer`; set the key alone"),
         ([KEY, "a.example/5ecr3t", ""], "HANDINGER_BASE_URL: the base URL is not a URL"),
@@ -291,7 +274,6 @@ fn message_names_the_variable_of_a_rejected_value() {
             "a line of HANDINGER_CUSTOM_HEADERS is not of the form `Name: value`",
         ),
         ([KEY, local, ": 5ecr3t"], "HANDINGER_CUSTOM_HEADERS: a header's name is not valid"),
-        ([KEY, local, "Host: x"], "HANDINGER_CUSTOM_HEADERS: the header host is set by the client itself"),
     ] {
         assert_eq!(run("build", values.map(OsStr::new)), format!("InvalidInput: build client: {problem}"));
     }

@@ -80,7 +80,10 @@ fn any_body_is_a_success_or_a_clear_error() {
 #[test]
 fn any_base_url_is_rejected_or_requested_unchanged() {
     let server = Server::responding([response(200, ANY_BODY)]);
-    check(prop_oneof!["[ -~]{0,12}", "[a-z/.%]{0,8}", any::<String>()], |prefix| {
+    let text = prop_oneof!["[ -~]{0,12}", "https?://[a-z0-9.:@\\[\\]/%?#-]{0,20}", any::<String>()];
+    check(text, |prefix| {
+        let result = builder(&*prefix).build();
+        prop_assert!(result.err().is_none_or(|error| is_one_clean_line(&error)));
         match builder(format!("{}/{prefix}", server.base_url())).build() {
             Ok(client) => {
                 client.retrieve_webhook("wrk_1").unwrap();
@@ -91,15 +94,6 @@ fn any_base_url_is_rejected_or_requested_unchanged() {
                 prop_assert!(request.starts_with(&line), "{:?}: {}", line, request);
             }
             Err(error) => prop_assert_eq!(error.kind(), ErrorKind::InvalidInput),
-        }
-        Ok(())
-    });
-    let urls =
-        prop_oneof![any::<String>(), "https?://[a-z0-9.:@\\[\\]/%?#-]{0,20}", "[a-z]{0,6}:/{0,3}.{0,10}"];
-    check(urls, |url| {
-        if let Err(error) = builder(&*url).build() {
-            prop_assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            prop_assert!(is_one_clean_line(&error), "{:#}", error);
         }
         Ok(())
     });

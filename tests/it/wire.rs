@@ -53,23 +53,18 @@ fn parts(webhook: &Webhook) -> (Option<&str>, Option<&str>) {
     (webhook.url.as_deref(), webhook.token.as_ref().map(WebhookToken::as_str))
 }
 
-/// Sends the body as the response to one call.
-fn decode<T>(call: impl FnOnce(HandingerClient) -> T, body: impl AsRef<[u8]>) -> T {
-    let server = Server::responding([response(200, body)]);
-    call(client(server.base_url()))
-}
-
 fn webhook(body: impl AsRef<[u8]>) -> Result<Webhook, Error> {
-    decode(|client| client.retrieve_webhook("wrk_1"), body)
+    client(Server::responding([response(200, body)]).base_url()).retrieve_webhook("wrk_1")
 }
 
 fn page(body: impl AsRef<[u8]>) -> Result<WebhookExecutionList, Error> {
-    decode(|client| client.list_executions("wrk_1", 1), body)
+    client(Server::responding([response(200, body)]).base_url()).list_executions("wrk_1", 1)
 }
 
 #[test]
 fn responses_of_the_reference_are_returned() {
-    let server = Server::responding([response(200, WEBHOOK)]);
+    // The content type does not matter.
+    let server = Server::responding([response_with(200, &[("Content-Type", "text/html")], WEBHOOK)]);
     let client = client(server.base_url());
     for webhook in [
         client.retrieve_webhook("wrk_1"),
@@ -105,14 +100,6 @@ fn decoding_a_webhook_forgives() {
         ("\u{feff}{\"url\":null}", (None, None)),
     ] {
         assert_eq!(parts(&webhook(body).unwrap()), expected, "{body}");
-    }
-}
-
-#[test]
-fn content_type_does_not_matter() {
-    for content_type in ["", "text/html", "text/plain; charset=utf-16", "?"] {
-        let server = Server::responding([response_with(200, &[("Content-Type", content_type)], WEBHOOK)]);
-        assert!(client(server.base_url()).retrieve_webhook("wrk_1").is_ok(), "{content_type}");
     }
 }
 
@@ -190,11 +177,7 @@ fn response_that_is_no_json_says_what_came() {
         (b" \r\n", "the response is empty: empty"),
         (b"whk_s3cret", no_json),
         (b"\x80\xff", "the response is not JSON: not UTF-8"),
-        (b"<h1>Sign <b>in</b></h1>", "the response is HTML, not JSON: Sign in: expected value"),
-        (
-            b"<!doctype html><title> Sign\n in </title>",
-            "the response is HTML, not JSON: Sign in: expected value",
-        ),
+        (b"<h1>Sign\n <b>in</b></h1>", "the response is HTML, not JSON: Sign in: expected value"),
         (b"<html>whk_s3cret</html>", "the response is HTML, not JSON: expected value"),
         (
             format!("<title>Sign in with {KEY}</title>").as_bytes(),
@@ -205,9 +188,9 @@ fn response_that_is_no_json_says_what_came() {
     }
     let server = Server::responding([response(204, "")]);
     let error = client(server.base_url()).delete_webhook("wrk_1").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "delete webhook of worker wrk_1: the response is empty; the change may have been applied"
+    assert!(
+        error.to_string().ends_with(": the response is empty; the change may have been applied"),
+        "{error}"
     );
 }
 
@@ -244,15 +227,8 @@ fn json_that_the_api_does_not_document_is_an_error_with_its_cause() {
         let expected = format!("the response is not what the API documents: {cause}");
         assert_eq!(problem_of(page(body), body.as_bytes()), expected);
     }
-    for date in [
-        "1577470279117",
-        "null",
-        r#""yesterday""#,
-        r#""2019-12-27""#,
-        r#""2019-12-27T18:11:19""#,
-        r#""2019-02-30T18:11:19Z""#,
-        r#""2019-12-27T25:11:19Z""#,
-    ] {
+    let dates = "17|null|\"\"|\"2019-12-27\"|\"2019-12-27T18:11:19\"|\"2019-02-30T18:11:19Z\"|\"2019-12-27T25:11:19Z\"";
+    for date in dates.split('|') {
         let body = page_with("createdAt", Some(date));
         let problem = problem_of(page(&body), body.as_bytes());
         assert!(problem.starts_with("the response is not what the API documents: "), "{problem}");
