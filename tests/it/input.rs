@@ -134,8 +134,6 @@ fn header_must_be_printable_ascii_and_not_the_clients_own() {
         let problem = format!("the header {} is set by the client itself", name.to_lowercase());
         assert_not_built(with(name, "1"), &problem);
     }
-    let many = (0..40_000).fold(with("x", "1"), |builder, n| builder.header(format!("x-{n}"), "1"));
-    assert_not_built(many, "there are too many headers");
 }
 
 #[test]
@@ -166,14 +164,6 @@ fn base_url_is_http_with_a_host_and_at_most_a_port_and_a_path() {
             let error = builder(url).build().expect_err(url);
             assert_eq!(error.to_string(), format!("build client: {problem}"), "{url}");
         }
-    }
-
-    let server = server();
-    for (end, path) in [("", "/api"), ("//", "/api"), ("/v1", "/v1/api"), ("/a/b%20c/ \n", "/a/b%20c/api")] {
-        client(format!(" {}{end}", server.base_url())).regenerate_token("wrk_1").unwrap();
-        let request = server.requests().pop().unwrap();
-        let expected = format!("POST {path}/workers/wrk_1/webhook/regenerate-token HTTP/1.1\r\n");
-        assert!(request.starts_with(&expected), "{end}: {request}");
     }
 }
 
@@ -231,7 +221,7 @@ fn run(task: &str, values: [&OsStr; 3]) -> String {
 #[test]
 fn environment_sets_key_base_url_and_headers() {
     let server = server();
-    let base_url = format!("{}/v1/", server.base_url());
+    let base_url = format!(" {}/v1/\n", server.base_url());
     let headers = "X-Team: ops\r\n\n  X-Trace :a:b \nX-Empty:\nX-Twice: 1\nx-twice: 2\n";
     let outcome = run("call", [" key\n", &base_url, headers].map(OsStr::new));
     assert!(outcome.starts_with("HandingerClient"), "{outcome}");

@@ -8,10 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
 use crate::support::{ANY_BODY, Server, WEBHOOK, builder, response};
-
-const LIST: &str = r#"{"logs":[{"id":"whe_1","createdAt":"2026-01-01T00:00:00.117Z","durationMs":12.5,
-    "errorMessage":"\ud83d","requestStatus":"success","responseStatus":200,"taskId":null,"taskTitle":"\u00e9",
-    "url":"https://example.com/hook","workerId":"wrk_1"}],"page":1,"pageCount":1,"totalCount":1}"#;
+use crate::types::PAGE;
 
 /// Checks the property for the same 256 cases in each run, unless `PROPTEST_RNG_SEED` or `PROPTEST_CASES` is set. A
 /// macro could not share a server between the cases.
@@ -54,7 +51,7 @@ fn any_body_is_a_success_or_a_clear_error() {
         vec(any::<u8>(), 0..200),
         r#"[\[\]{}:,"\\0-9eE.+-]{0,40}"#.prop_map(String::into_bytes),
         damaged(WEBHOOK),
-        damaged(LIST),
+        damaged(PAGE),
         damaged(r#"{"error":{"message":"no such worker"}}"#),
     ];
     check((any::<bool>(), prop_oneof![Just(200), Just(500)], body), |(is_list, status, body)| {

@@ -1,8 +1,7 @@
 //! Requests byte by byte, and the responses that decode.
 
 use handinger::{
-    Error, ErrorKind, HandingerClient, RequestStatus, UpdateWebhook, Webhook, WebhookExecutionList,
-    WebhookToken,
+    Error, ErrorKind, RequestStatus, UpdateWebhook, Webhook, WebhookExecutionList, WebhookToken,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -149,12 +148,8 @@ fn odd_execution_does_not_cost_the_page() {
 
 #[test]
 fn odd_count_does_not_cost_the_page() {
-    for (given, expected) in [("0", 0), ("-3", 0), ("3.0", 3), ("3.7", 3), ("1e99", u64::MAX)] {
-        let body =
-            format!(r#"{{"logs":[],"page":{given},"pageCount":{given},"totalCount":{given},"next":null}}"#);
-        let list = page(body).unwrap();
-        assert_eq!((list.page, list.page_count, list.total_count), (expected, expected, expected), "{given}");
-    }
+    let list = page(r#"{"logs":[],"page":-3,"pageCount":3.7,"totalCount":1e99,"next":null}"#).unwrap();
+    assert_eq!((list.page, list.page_count, list.total_count), (0, 3, u64::MAX));
 }
 
 /// What `{:#}` says about a response that does not decode, without the line and column.
