@@ -7,6 +7,8 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use handinger::{Error, ErrorKind, HandingerClient, HandingerClientBuilder};
+use proptest::prelude::*;
+use proptest::test_runner::{RngSeed, TestRunner};
 
 use crate::support::{ANY_BODY, KEY, Server, builder, client, rerun, response};
 
@@ -194,6 +196,24 @@ fn plain_http_needs_a_loopback_host_or_allow_insecure_http() {
     }
 }
 
+#[test]
+fn any_base_url_is_rejected_or_requested_unchanged() {
+    let server = server();
+    let config = ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..<_>::default() };
+    let text = prop_oneof!["[ -~]{0,12}", "https?://[a-z0-9.:@\\[\\]/%?#-]{0,20}", any::<String>()];
+    let run = TestRunner::new(config).run(&text, |text| {
+        let _never_panics = builder(&*text).build();
+        let Ok(client) = builder(format!("{}/{text}", server.base_url())).build() else { return Ok(()) };
+        client.retrieve_webhook("wrk_1")?;
+        let request = server.requests().pop().unwrap();
+        let path = format!("/{}", text.trim_end());
+        let line = format!("GET {}/api/workers/wrk_1/webhook HTTP/1.1\r\n", path.trim_end_matches('/'));
+        prop_assert!(request.starts_with(&line), "{:?}: {}", line, request);
+        Ok(())
+    });
+    run.unwrap();
+}
+
 const TASK: &str = "HANDINGER_TEST_TASK";
 const VARIABLES: [&str; 3] = ["HANDINGER_API_KEY", "HANDINGER_BASE_URL", "HANDINGER_CUSTOM_HEADERS"];
 
@@ -212,9 +232,10 @@ fn child() {
     eprintln!("{}", result.map_or_else(describe, |client| format!("{client:?}")));
 }
 
-/// Returns the client or the error of a child with these values of the three variables.
+/// Returns the client or the error of a child with these values of the three variables; an empty one is not set.
 fn run(task: &str, values: [&OsStr; 3]) -> String {
-    let variables: Vec<_> = VARIABLES.into_iter().zip(values).chain([(TASK, OsStr::new(task))]).collect();
+    let set = VARIABLES.into_iter().zip(values).filter(|(_, value)| !value.is_empty());
+    let variables: Vec<_> = set.chain([(TASK, OsStr::new(task))]).collect();
     rerun("input::child", &variables).trim_end().to_owned()
 }
 
@@ -238,8 +259,10 @@ fn environment_sets_key_base_url_and_headers() {
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 #[test]
 fn blank_variables_are_not_set() {
+    let blank = run("build", [KEY, " \n", " \n\t\n"].map(OsStr::new));
+    assert_eq!(blank, run("build", [KEY, "", ""].map(OsStr::new)));
     assert_eq!(
-        run("build", [KEY, " \n", " \n\t\n"].map(OsStr::new)),
+        blank,
         "HandingerClient { base_url: https://handinger.com, \
          options: Options { timeout: 60s, connect_timeout: 5s, total_timeout: None, max_retries: 2 }, .. }"
     );
@@ -250,6 +273,7 @@ fn message_names_the_variable_of_a_rejected_value() {
     // Without TLS in the build, the default base URL would be rejected first.
     let local = "http://127.0.0.1:1";
     for (values, problem) in [
+        (["", local, ""], "HANDINGER_API_KEY is not set or blank"),
         ([" \t\n", local, ""], "HANDINGER_API_KEY is not set or blank"),
         (["\"5ecr3t\"", local, ""], "HANDINGER_API_KEY: the API key is in quotes"),
         (["Bearer x", local, ""], "HANDINGER_API_KEY: the API key begins with `Bearer`; set the key alone"),

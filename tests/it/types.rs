@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, WEBHOOK, client, response};
 
 /// Two executions: one with all fields, and one without the optional ones.
-pub(crate) const PAGE: &str = r#"{"logs":[
+const PAGE: &str = r#"{"logs":[
     {"id":"whe_2","createdAt":"2026-11-23T18:11:19.117+01:00","durationMs":212,"errorMessage":"No: \"x\"\n",
      "requestStatus":"error","responseStatus":503,"taskId":"123","taskTitle":"yes","url":"https://example.com/hook",
      "workerId":"wrk_1"},
