@@ -12,8 +12,6 @@ use proptest::test_runner::{RngSeed, TestRunner};
 
 use crate::support::{ANY_BODY, KEY, Server, builder, client, rerun, response};
 
-const NOT_PRINTABLE: [&str; 7] = ["a\nb", "a\r\nX-Evil: 1", "a\tb", "a\0", "a\u{7f}", "a\u{1b}[0m", "aé"];
-
 fn server() -> Server {
     Server::responding([response(200, ANY_BODY)])
 }
@@ -92,7 +90,7 @@ fn calls_reject_page_0_blank_urls_and_timeouts_of_zero() {
 }
 
 #[test]
-fn key_is_trimmed_and_must_be_bare_printable_ascii() {
+fn key_is_trimmed_and_must_be_bare() {
     let server = server();
     let with = |key: &str| HandingerClient::builder(key).base_url(server.base_url());
     for key in [" key", "key\n", "\r\n\t key \u{a0}"] {
@@ -110,31 +108,34 @@ fn key_is_trimmed_and_must_be_bare_printable_ascii() {
     ] {
         assert_not_built(with(key), problem);
     }
-    for key in NOT_PRINTABLE {
-        assert_not_built(with(key), "the API key has a control or non-ASCII character");
-    }
     assert_rejected(&HandingerClient::new(" ").unwrap_err(), "build client: the API key is blank");
     assert!(with("Bearer_5ecr3t").build().is_ok());
 }
 
 #[test]
-fn header_must_be_printable_ascii_and_not_the_clients_own() {
-    let server = server();
-    let with = |name: &str, value: &str| builder(server.base_url()).header(name, value);
-    for name in ["", " ", "a b", "x:", "é", "x\n", "(x)"] {
-        assert_not_built(with(name, "1"), "a header's name is not valid");
+fn key_headers_and_user_agent_must_be_printable_ascii() {
+    for value in ["a\nb", "a\r\nX-Evil: 1", "a\tb", "a\0", "a\u{7f}", "a\u{1b}[0m", "aé"] {
+        let rejected = |builder: HandingerClientBuilder, name: &str| {
+            let builder = builder.base_url("http://127.0.0.1:1");
+            assert_not_built(builder, &format!("{name} has a control or non-ASCII character"));
+        };
+        rejected(HandingerClient::builder(value), "the API key");
+        rejected(HandingerClient::builder(KEY).user_agent(value), "the user agent");
+        rejected(HandingerClient::builder(KEY).header("X-Team", value), "the value of the header x-team");
     }
-    for value in NOT_PRINTABLE {
-        let problem = "the value of the header x-team has a control or non-ASCII character";
-        assert_not_built(with("X-Team", value), problem);
-        let problem = "the user agent has a control or non-ASCII character";
-        assert_not_built(builder(server.base_url()).user_agent(value), problem);
+}
+
+#[test]
+fn header_must_have_a_name_and_not_be_the_clients_own() {
+    let with = |name: &str| builder("http://127.0.0.1:1").header(name, "1");
+    for name in ["", " ", "a b", "x:", "é", "x\n", "(x)"] {
+        assert_not_built(with(name), "a header's name is not valid");
     }
     let reserved = "Accept Accept-Encoding Authorization Connection Content-Length CONTENT-TYPE expect Host TE \
         Transfer-Encoding Upgrade User-Agent";
     for name in reserved.split(' ') {
         let problem = format!("the header {} is set by the client itself", name.to_lowercase());
-        assert_not_built(with(name, "1"), &problem);
+        assert_not_built(with(name), &problem);
     }
 }
 
@@ -186,13 +187,11 @@ fn plain_http_needs_a_loopback_host_or_allow_insecure_http() {
         assert_not_built(builder(&url).allow_insecure_http(true).allow_insecure_http(false), &problem);
         assert!(builder(&url).allow_insecure_http(true).build().is_ok(), "{host}");
     }
-    for url in ["https://handinger.com", "HTTPS://10.0.0.1:8443/x/", "https://[::1]:1"] {
-        if cfg!(any(feature = "rustls", feature = "native-tls")) {
-            assert!(builder(url).build().is_ok(), "{url}");
-        } else {
-            let problem = "https needs the cargo feature `rustls` or `native-tls` of handinger";
-            assert_not_built(builder(url), problem);
-        }
+    let https = builder("HTTPS://10.0.0.1:8443/x/");
+    if cfg!(any(feature = "rustls", feature = "native-tls")) {
+        https.build().unwrap();
+    } else {
+        assert_not_built(https, "https needs the cargo feature `rustls` or `native-tls` of handinger");
     }
 }
 
