@@ -105,7 +105,8 @@ impl HandingerClient {
         }
         let request = self.request(ACTION, Method::PUT, worker_id, "")?;
         let body = serde_json::to_vec(update).expect("a struct with a string is JSON");
-        let secrets = update.url.as_deref().map(secret_parts).unwrap_or_default();
+        // A URL from a file ends in a newline, which the server's message leaves out.
+        let secrets = update.url.as_deref().map(str::trim).map(secret_parts).unwrap_or_default();
         self.send(&Request { body: Some(body), secrets, ..request })
     }
 

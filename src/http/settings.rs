@@ -172,7 +172,7 @@ fn authorization(key: &str) -> Result<HeaderValue, &'static str> {
     if key.starts_with(['"', '\'']) || key.ends_with(['"', '\'']) {
         return Err("the API key is in quotes");
     }
-    if key.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+    if key.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("bearer")) {
         return Err("the API key begins with `Bearer`; set the key alone");
     }
     let mut value =

@@ -104,7 +104,7 @@ fn key_is_trimmed_and_must_be_bare() {
         ("'5ecr3t'\n", "the API key is in quotes"),
         ("5ecr3t\"", "the API key is in quotes"),
         ("Bearer 5ecr3t", "the API key begins with `Bearer`; set the key alone"),
-        (" bearer  5ecr3t", "the API key begins with `Bearer`; set the key alone"),
+        ("bearer ", "the API key begins with `Bearer`; set the key alone"),
     ] {
         assert_not_built(with(key), problem);
     }

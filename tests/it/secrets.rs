@@ -124,7 +124,7 @@ fn no_secret_is_printed_or_logged() {
         format!(r#"{{"{TOKEN}":1}}"#),
         format!(r#"{{"url":null,"token":["{TOKEN}"]}}"#),
         format!(r#"{{"token":"{TOKEN}","token":"{TOKEN}"}}"#),
-        format!(r#"{} {TOKEN}"#, webhook()),
+        format!("{} {TOKEN}", webhook()),
         format!(r#"{{"token":"{TOKEN}","url":"\ud800{URL}"}}"#),
         format!(r#"{{"logs":[],"page":"a\", expected {TOKEN}","url":1}}"#),
         page(&format!(r#","createdAt":"{TOKEN}""#)),
@@ -202,7 +202,7 @@ fn message_loses_each_secret_verbatim_and_percent_encoded() {
     let shown = "HND_TEST_5ECR3TKEY|h3ader/|%2FT0%2F5ecr3t%20P%c3%a4th|T0|5ecr3t|a:b|whk_0nlyTheServerKnows";
     let server = Server::responding([response(400, format!("{redacted}|{shown}"))]);
     let client = secretive(server.base_url()).header("X-Short", "a:b").build().unwrap();
-    let error = client.update_webhook("wrk_1", URL).unwrap_err();
+    let error = client.update_webhook("wrk_1", format!(" {URL}\n")).unwrap_err();
     let expected = format!("{}{shown}", "[redacted]|".repeat(redacted.split('|').count()));
     assert_eq!(error.message(), Some(&*expected));
     assert_eq!(error.body(), format!("{redacted}|{shown}").as_bytes());
