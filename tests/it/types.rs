@@ -28,7 +28,7 @@ fn from_json<T: DeserializeOwned>(json: &str) -> T {
 
 /// Writes the value in each format, and reads it back.
 fn round_trips<T: Serialize + DeserializeOwned + Debug>(value: &T) -> Vec<(&'static str, Result<T, String>)> {
-    fn text(error: impl ToString) -> String {
+    fn text<E: ToString>(error: E) -> String {
         error.to_string()
     }
     let json = serde_json::to_string(value).unwrap();
