@@ -101,7 +101,7 @@ fn key_is_trimmed_and_must_be_bare() {
         ("", "the API key is blank"),
         (" \t\r\n\u{a0}", "the API key is blank"),
         ("\"5ecr3t\"", "the API key is in quotes"),
-        ("'5ecr3t'\n", "the API key is in quotes"),
+        ("'5ecr3t\n", "the API key is in quotes"),
         ("5ecr3t\"", "the API key is in quotes"),
         ("Bearer 5ecr3t", "the API key begins with `Bearer`; set the key alone"),
         ("bearer ", "the API key begins with `Bearer`; set the key alone"),
@@ -144,7 +144,7 @@ fn base_url_is_http_with_a_host_and_at_most_a_port_and_a_path() {
     let rejected = [
         (
             "the base URL is not a URL",
-            "|https://|https:///api|https://a b|https://[::1|a.example/api|https://é.example",
+            "|https://|https:///api|https://a b|https://[::1|a.example/api|https://é.example|https://a.example/é",
         ),
         (
             "the base URL must begin with https://, or http:// for a loopback host",
