@@ -2,8 +2,8 @@
 //!
 //! Needs `HANDINGER_API_KEY`; the example `fake_server` prints one, and the `HANDINGER_BASE_URL` that goes with it.
 //! To start from it, copy this file to `src/main.rs`, and `cargo add handinger`, `cargo add oxhttp --features server`.
-//! It listens on loopback: put it behind a reverse proxy that ends TLS and disconnects slow clients. To play
-//! Handinger: `curl -iH "X-Handinger-Token: $(cargo run --example rotate_token -- wrk_1)" -d '{}' localhost:8080`.
+//! It listens on loopback: put it behind a reverse proxy that ends TLS and disconnects slow clients. To deliver by hand:
+//! `curl -iH "X-Handinger-Token: $(cargo run --example rotate_token -- wrk_1)" -d '{}' localhost:8080`.
 
 use std::env;
 use std::error::Error;
@@ -18,7 +18,7 @@ use handinger::{HandingerClient, WebhookToken};
 use oxhttp::Server;
 use oxhttp::model::{Body, HeaderValue, Method, Request, Response, StatusCode};
 
-/// In bytes. Larger bodies are rejected, because they would fill the memory.
+/// The limit of a body in bytes, because a larger one would fill the memory.
 const LARGEST_BODY: u64 = 1024 * 1024;
 /// The time from one lookup of the token to the next.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ impl Endpoint {
 }
 
 fn receive(request: &mut Request<Body>, endpoint: &Mutex<Endpoint>) -> StatusCode {
-    // Comes before the body is read, because that may be large.
+    // The token comes first, because the body may be large.
     let presented = request.headers().get(WebhookToken::HEADER).map_or(&[][..], HeaderValue::as_bytes);
     if !endpoint.lock().unwrap_or_else(PoisonError::into_inner).is_genuine(presented) {
         return StatusCode::UNAUTHORIZED;

@@ -14,7 +14,7 @@ use std::thread;
 
 use handinger::{Cursor, HandingerClient};
 
-/// Held from the first line of a round until the cursor is saved, so that a signal does not come between them.
+/// Keeps a signal from ending the program between the first line of a round and the save of the cursor.
 static PRINTING: Mutex<()> = Mutex::new(());
 
 fn main() {
