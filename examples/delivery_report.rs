@@ -1,7 +1,7 @@
-//! Reports how well a worker's deliveries arrive: `cargo run --example delivery_report -- wrk_1`, or `wrk_1 7` for
-//! those of the last 7 days.
+//! Reports how well a worker's deliveries of the last 7 days arrived, or without a number all of them:
+//! `cargo run --example delivery_report -- wrk_1 7`.
 //!
-//! Needs `HANDINGER_API_KEY`; the example `fake_server` prints one, and the `HANDINGER_BASE_URL` that goes with it.
+//! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints.
 //! To start from it, copy this file to `src/main.rs`, and `cargo add handinger`.
 
 use std::cmp::Reverse;
@@ -147,7 +147,7 @@ impl Report {
     }
 }
 
-/// Returns `part` of `whole` as a bar that is `width` long for the whole, in steps of an eighth of a character.
+/// Returns a bar that is `width` characters long if `part` is the whole, in steps of an eighth.
 fn bar(part: usize, whole: usize, width: usize) -> String {
     let eighths = part * width * 8 / whole.max(1);
     "█".repeat(eighths / 8) + ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]

@@ -1,7 +1,7 @@
 //! Serves a fake Handinger until Ctrl-C: `cargo run --example fake_server`.
 //!
-//! It prints two `export` lines: with these variables, each example and any other client runs against it. It has a
-//! worker `wrk_1` with a webhook and 1,500 deliveries of a week, and delivers again every 3 s.
+//! It prints two `export` lines: with these variables, each example and any other client runs against it. It
+//! has a worker `wrk_1` with a webhook and 1,500 deliveries of a week, and delivers again every 3 s.
 //! To start from it, copy this file to `src/main.rs`, and `cargo add handinger --features fake`.
 
 use std::hash::{BuildHasher, RandomState};

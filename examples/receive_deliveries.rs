@@ -1,9 +1,10 @@
 //! Receives deliveries, and rejects forged ones: `cargo run --example receive_deliveries -- wrk_1 8080`.
 //!
-//! Needs `HANDINGER_API_KEY`; the example `fake_server` prints one, and the `HANDINGER_BASE_URL` that goes with it.
-//! To start from it, copy this file to `src/main.rs`, and `cargo add handinger`, `cargo add oxhttp --features server`.
-//! It listens on loopback: put it behind a reverse proxy that ends TLS and disconnects slow clients. To deliver by hand:
-//! `curl -iH "X-Handinger-Token: $(cargo run --example rotate_token -- wrk_1)" -d '{}' localhost:8080`.
+//! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints.
+//! It listens on loopback: put it behind a reverse proxy that ends TLS and disconnects slow clients. To
+//! deliver by hand, use the token of `rotate_token`: `curl -H "X-Handinger-Token: …" -d '{}' localhost:8080`.
+//! To start from it, copy this file to `src/main.rs`, and
+//! `cargo add handinger && cargo add oxhttp --features server`.
 
 use std::env;
 use std::error::Error;

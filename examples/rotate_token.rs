@@ -1,6 +1,6 @@
-//! Replaces a webhook's token, and prints only the new one to stdout: `cargo run --example rotate_token -- wrk_1`.
+//! Replaces a webhook's token, and prints the new one to stdout: `cargo run --example rotate_token -- wrk_1`.
 //!
-//! Needs `HANDINGER_API_KEY`; the example `fake_server` prints one, and the `HANDINGER_BASE_URL` that goes with it.
+//! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints.
 //! To start from it, copy this file to `src/main.rs`, and `cargo add handinger`.
 
 use std::env;

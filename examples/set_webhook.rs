@@ -1,6 +1,7 @@
-//! Sets, replaces or removes a worker's webhook: `cargo run --example set_webhook -- wrk_1 https://example.com/hook`.
+//! Sets, replaces or removes a worker's webhook:
+//! `cargo run --example set_webhook -- wrk_1 https://example.com/hook`, or `--clear` in place of the URL.
 //!
-//! Needs `HANDINGER_API_KEY`; the example `fake_server` prints one, and the `HANDINGER_BASE_URL` that goes with it.
+//! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints.
 //! To start from it, copy this file to `src/main.rs`, and `cargo add handinger`.
 
 use std::env;

@@ -1,8 +1,9 @@
 //! Prints deliveries as they come, each once, also across restarts:
 //! `cargo run --example tail_deliveries -- wrk_1 wrk_1.cursor`.
 //!
-//! Needs `HANDINGER_API_KEY`; the example `fake_server` prints one, and the `HANDINGER_BASE_URL` that goes with it.
-//! To start from it, copy this file to `src/main.rs`, and `cargo add handinger`, `cargo add ctrlc --features termination`.
+//! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints.
+//! To start from it, copy this file to `src/main.rs`, and
+//! `cargo add handinger && cargo add ctrlc --features termination`.
 
 use std::env;
 use std::error::Error;

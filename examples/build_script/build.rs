@@ -1,8 +1,9 @@
-//! Looks up the newest delivery of a worker while a program is built. A build neither hangs nor fails because the
-//! service is down: it prints a warning, and keeps what an earlier build wrote.
+//! Looks up the newest delivery of a worker while a program is built. A build neither hangs nor fails because
+//! the service is down: it prints a warning, and keeps what an earlier build wrote.
 //!
-//! To start from it, copy `build_script/build.rs` and `build_script/src` to a crate, `cargo add --build handinger`, and
-//! build with `HANDINGER_API_KEY` and `HANDINGER_WORKER_ID` set. (`fake_server` prints a key and `HANDINGER_BASE_URL`.)
+//! Needs `HANDINGER_WORKER_ID`, and `HANDINGER_API_KEY` or the two variables that `fake_server` prints.
+//! To start from it, copy `build_script/build.rs` and `build_script/src` to a crate, and
+//! `cargo add --build handinger`.
 
 use std::env;
 use std::error::Error;

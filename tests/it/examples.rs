@@ -27,8 +27,9 @@ const TOOLS: [(&str, &[&str]); 5] = [
     ("receive_deliveries", &["wrk_1", "0"]),
 ];
 
-/// Returns the command of an example, with no setting in its environment. `cargo test` builds the examples, but
-/// `cargo test --test it` does not.
+/// Returns the command of an example, with no setting in its environment.
+///
+/// `cargo test` builds the examples, but `cargo test --test it` does not.
 fn example(name: &str, args: &[&str]) -> Command {
     // The tests are in `deps`, beside `examples`.
     let folder = env::current_exe().unwrap().parent().unwrap().with_file_name("examples");
