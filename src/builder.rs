@@ -26,11 +26,6 @@ impl HandingerClient {
     ///
     /// `InvalidInput` if the key is blank, in quotes, begins with `Bearer `, or is not printable ASCII, or if the
     /// environment sets a proxy that cannot be used.
-    ///
-    /// ```
-    /// let client = handinger::HandingerClient::new("key")?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn new(api_key: impl Into<String>) -> Result<Self, Error> {
         Self::builder(api_key).build()
     }
@@ -50,11 +45,6 @@ impl HandingerClient {
     }
 
     /// Returns a builder for a client with this key, to set all else.
-    ///
-    /// ```
-    /// let client = handinger::HandingerClient::builder("key").max_retries(5).build()?;
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn builder(api_key: impl Into<String>) -> HandingerClientBuilder {
         HandingerClientBuilder {
             settings: Settings {

@@ -51,15 +51,6 @@ impl HandingerClient {
     /// # Errors
     ///
     /// See [`Error`](Error#what-to-do). Any transient failure is retried.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # fake.add_worker("wrk_1");
-    /// # let client = fake.client();
-    /// let webhook = client.retrieve_webhook("wrk_1")?;
-    /// assert_eq!(webhook.url, None);
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn retrieve_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
         self.retrieve_by(self.options.deadline(), worker_id)
     }
@@ -117,16 +108,6 @@ impl HandingerClient {
     ///
     /// See [`Error`](Error#what-to-do). Any transient failure is retried.
     /// [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been applied.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # fake.add_worker("wrk_1");
-    /// # let client = fake.client();
-    /// let webhook = client.delete_webhook("wrk_1")?;
-    /// assert_eq!(webhook.url, None);
-    /// assert_eq!(webhook.token, None);
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn delete_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
         self.send(&self.request("delete webhook", Method::DELETE, worker_id, "")?)
     }
@@ -218,8 +199,8 @@ impl HandingerClient {
     /// # fake.deliver("wrk_1", 200);
     /// let page = client.list_executions("wrk_1", 1)?;
     /// println!("{} executions in all", page.total_count);
-    /// for execution in &page {
-    ///     println!("{} {}", execution.created_at, execution.request_status);
+    /// for execution in &page.logs {
+    ///     println!("{execution}");
     /// }
     /// # assert_eq!(page.logs.len(), 1);
     /// # Ok::<(), handinger::Error>(())
@@ -300,12 +281,6 @@ impl HandingerClient {
 
     /// Returns a client with another [`total_timeout`](crate::HandingerClientBuilder::total_timeout): how long a call
     /// may take with all its attempts and waits. `None` sets no bound; with zero, calls fail as `InvalidInput`.
-    ///
-    /// ```
-    /// # let client = handinger::HandingerClient::new("key")?;
-    /// let hurried = client.with_total_timeout(std::time::Duration::from_secs(2));
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     #[must_use]
     pub fn with_total_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
         self.with_options(Options { total_timeout: timeout.into(), ..self.options })
@@ -313,12 +288,6 @@ impl HandingerClient {
 
     /// Returns a client with another [`max_retries`](crate::HandingerClientBuilder::max_retries): how often a failed
     /// attempt is retried, if that is safe.
-    ///
-    /// ```
-    /// # let client = handinger::HandingerClient::new("key")?;
-    /// let once = client.with_max_retries(0);
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     #[must_use]
     pub fn with_max_retries(&self, max_retries: u32) -> Self {
         self.with_options(Options { max_retries, ..self.options })
@@ -343,7 +312,7 @@ impl HandingerClient {
 impl fmt::Debug for HandingerClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HandingerClient")
-            .field("base_url", &format_args!("{}", self.http.base_url()))
+            .field("base_url", &self.http.base_url())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ureq::http::{Response, StatusCode};
 
-/// How much of a text by somebody else `Display` repeats, in characters.
+/// Limits the part of a server's text that `Display` repeats, in characters.
 const MAX_SHOWN_TEXT: usize = 200;
 
 /// Reports why a call failed, and whether a retry may help.
@@ -97,14 +97,14 @@ pub(crate) struct Failure {
     /// In words: `the server returned 404`.
     pub(crate) problem: String,
     /// The response as far as it was read.
-    pub(crate) response: Option<Response<Vec<u8>>>,
+    pub(crate) response: Option<Box<Response<Vec<u8>>>>,
     /// The API's message in the response, redacted.
     pub(crate) message: Option<String>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// How far an attempt came.
+/// The stage that an attempt reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Nothing of the request was sent, and a retry would end in the same way.
@@ -147,22 +147,6 @@ pub enum ErrorKind {
     Decode,
     /// An iterator may have missed executions; see [`Executions`](crate::Executions) and [`Follow`](crate::Follow).
     Incomplete,
-}
-
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::InvalidInput => "invalid input",
-            Self::Connect => "connection failed",
-            Self::Transport => "connection lost or malformed response",
-            Self::Timeout => "timeout",
-            Self::Redirect => "redirect",
-            Self::Status => "error status",
-            Self::TooLarge => "response too large",
-            Self::Decode => "unexpected response body",
-            Self::Incomplete => "executions may be missing",
-        })
-    }
 }
 
 impl Failure {
@@ -239,7 +223,8 @@ impl Error {
     /// the text of a plain one, or the title or first heading of an HTML page.
     ///
     /// ```
-    /// # let client = handinger::fake::FakeHandinger::start().client();
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # let client = fake.client();
     /// let error = client.retrieve_webhook("wrk_unknown").unwrap_err();
     /// assert_eq!(error.status(), Some(404));
     /// assert_eq!(error.message(), Some("worker not found"));
@@ -419,15 +404,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     /// Leaves out the response's body and headers, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.kind())
-            .field("display", &format_args!("{self:#}"))
-            .field("status", &self.status())
-            .field("attempts", &self.attempts)
-            .field("retry_after", &self.retry_after())
-            .field("is_transient", &self.is_transient)
-            .field("may_have_been_applied", &self.may_have_been_applied)
-            .finish()
+        write!(f, "{:?}({self:#})", self.kind())
     }
 }
 

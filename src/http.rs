@@ -41,11 +41,11 @@ const MAX_HEADERS: usize = 64 * 1024;
 const MAX_HEADER_COUNT: usize = 128;
 /// The largest response body that is read, in bytes after decompression.
 const MAX_BODY: usize = 10 * MIB;
-/// How much of a response body an error keeps, in bytes.
+/// The part of a response body that an error keeps, in bytes.
 const MAX_KEPT_BODY: usize = 64 * 1024;
 /// The longest wait before a retry that a server can ask for.
 const MAX_RETRY_WAIT: Duration = Duration::from_secs(60);
-/// How long the addresses of a host are used after its lookup.
+/// The time for which the addresses of a host are used after their lookup.
 const MAX_ADDRESS_AGE: Duration = Duration::from_secs(60);
 /// Caps durations so that adding one to an `Instant` cannot overflow.
 const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -55,8 +55,6 @@ pub(crate) struct Http {
     agent: Agent,
     resolver: CachingResolver,
     base_url: BaseUrl,
-    /// The host and port of the proxy, if there is one.
-    proxy: Option<String>,
     headers: HeaderMap,
     /// Texts that messages must not repeat: the key and the values of custom headers.
     secrets: Vec<String>,
@@ -87,40 +85,39 @@ pub(crate) struct Request<'a> {
 }
 
 impl Options {
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let timeouts = [
-            ("timeout", Some(self.timeout)),
-            ("connect_timeout", Some(self.connect_timeout)),
-            ("total_timeout", self.total_timeout),
-        ];
-        match timeouts.iter().find(|(_, timeout)| *timeout == Some(Duration::ZERO)) {
-            Some((name, _)) => Err(format!("the {name} must be more than zero")),
-            None => Ok(()),
-        }
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let timeouts = [Some(self.timeout), Some(self.connect_timeout), self.total_timeout];
+        let has_zero = timeouts.contains(&Some(Duration::ZERO));
+        if has_zero { Err("a timeout must be more than zero") } else { Ok(()) }
     }
 
     /// Returns the time by which a call that begins now must have ended.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        Some(Instant::now() + self.total_timeout?.min(LONGEST_TIME))
+        Instant::now().checked_add(self.total_timeout?)
     }
 }
 
 impl Request<'_> {
-    fn time_left(&self) -> Option<Duration> {
-        Some(self.deadline?.saturating_duration_since(Instant::now()))
+    /// Returns how long an attempt that begins now may take.
+    fn time_left(&self) -> Duration {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        left.unwrap_or(LONGEST_TIME).min(self.options.timeout)
     }
 
-    /// Fails if the call's time is over after the wait.
-    fn check_time_left(&self, wait: Duration) -> Result<(), String> {
-        match (self.time_left(), self.options.total_timeout) {
-            (Some(left), Some(total)) if left <= wait => {
-                Err(format!("no time left within the total timeout of {total:?}"))
-            }
-            _ => Ok(()),
-        }
+    /// Names the setting that ended an attempt: the timeout, or the `total_timeout` if that is over.
+    fn within(&self, timeout: Duration) -> String {
+        self.total_timeout_within(Duration::ZERO).unwrap_or_else(|| format!("within {timeout:?}"))
     }
 
-    fn log(&self, result: &Result<Response, Box<Failure>>, attempts: u32, elapsed: Duration) {
+    /// Names the `total_timeout` if it is over after the wait.
+    fn total_timeout_within(&self, wait: Duration) -> Option<String> {
+        let is_over = Instant::now() + wait >= self.deadline?;
+        is_over.then(|| {
+            format!("within the total timeout of {:?}", self.options.total_timeout.unwrap_or_default())
+        })
+    }
+
+    fn log(&self, result: &Result<Response, Failure>, attempts: u32, elapsed: Duration) {
         let outcome: &dyn Display = match result {
             Ok(response) => &response.status().as_u16(),
             Err(failure) => &failure.problem,
@@ -134,25 +131,23 @@ impl Request<'_> {
 impl Http {
     /// Checks the settings, without any I/O.
     pub(crate) fn new(settings: Settings) -> Result<Self, String> {
-        let base_url = BaseUrl::new(&settings)?;
+        let setting = &settings.base_url;
+        let base_url = BaseUrl::parse(setting.value.trim(), settings.allow_insecure_http)
+            .map_err(|problem| setting.rejected(problem))?;
         let headers = settings::headers(&settings, &base_url.authority)?;
         let (agent, resolver) = connect::agent(&base_url, &settings.user_agent, settings.configure)?;
-        let proxy = agent.config().proxy().and_then(|proxy| proxy.uri().authority());
-        let proxy = proxy.map(|authority| settings::without_user(authority).to_owned());
-        let sensitive = headers.values().filter(|value| value.is_sensitive());
-        let secrets =
-            sensitive.filter_map(|value| value.to_str().ok()).chain([settings.api_key.value.trim()]);
-        let secrets = secrets.map(str::to_owned).collect();
-        Ok(Self { agent, resolver, base_url, proxy, headers, secrets, sleep: settings.sleep })
+        let values = settings.headers.into_iter().map(|(_, setting)| setting.value);
+        let secrets = values.chain([settings.api_key.value.trim().to_owned()]).collect();
+        Ok(Self { agent, resolver, base_url, headers, secrets, sleep: settings.sleep })
     }
 
-    pub(crate) fn base_url(&self) -> &impl Display {
-        &self.base_url
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url.text
     }
 
     /// Returns the URL of a path below the base URL.
     pub(crate) fn url(&self, path: &str) -> Result<Uri, &'static str> {
-        self.base_url.join(path)
+        format!("{}{path}", self.base_url.text).parse().map_err(|_| "the URL is too long")
     }
 
     pub(crate) fn sleep(&self, wait: Duration) {
@@ -176,31 +171,32 @@ impl Http {
             };
             let verdict = retry::judge(&request.method, &failure);
             may_have_been_applied |= verdict.may_have_been_applied;
-            let error = Error::new(&request.action, *failure);
+            let error = Error::new(&request.action, failure);
             let error = error.after(attempts, verdict.is_transient, may_have_been_applied);
             if !verdict.retry || attempts > request.options.max_retries {
                 return Err(error);
             }
-            if let Err(note) = self.wait_before_retry(request, &error) {
+            if let Some(note) = self.wait_before_retry(request, &error) {
                 return Err(error.noting(&note));
             }
         }
     }
 
     /// Waits, or returns why there is no time for a retry.
-    fn wait_before_retry(&self, request: &Request<'_>, error: &Error) -> Result<(), String> {
+    fn wait_before_retry(&self, request: &Request<'_>, error: &Error) -> Option<String> {
         let asked = error.retry_after();
         let Some(wait) = retry::wait(asked, error.attempts(), jitter()) else {
             let asked = asked.unwrap_or_default();
-            return Err(format!(
-                "the server asks to wait {asked:?}, which is longer than {MAX_RETRY_WAIT:?}"
-            ));
+            return Some(format!("the server asks to wait {asked:?}, longer than {MAX_RETRY_WAIT:?}"));
         };
-        request.check_time_left(wait)?;
-        info!(target: "handinger", "retrying in {wait:?}: {error}");
-        self.sleep(wait);
+        let out_of_time = |wait| Some(format!("no time left {}", request.total_timeout_within(wait)?));
+        let note = out_of_time(wait);
+        if note.is_none() {
+            info!(target: "handinger", "retrying in {wait:?}: {error}");
+            self.sleep(wait);
+        }
         // A sleep can take longer than it should.
-        request.check_time_left(Duration::ZERO)
+        note.or_else(|| out_of_time(Duration::ZERO))
     }
 
     /// Returns the error for a complete 2xx response that does not decode.
@@ -214,16 +210,11 @@ impl Http {
         let (problem, title) = response::describe_unusable(response.body());
         let failure = Failure {
             message: title.map(|title| redact(&title, &self.secrets(request))),
-            response: Some(response::kept(response)),
+            response: Some(Box::new(response::kept(response))),
             source: Some(Box::new(source)),
             ..Failure::new(Stage::Unusable, ErrorKind::Decode, problem)
         };
-        let verdict = retry::judge(&request.method, &failure);
-        Error::new(&request.action, failure).after(
-            attempts,
-            verdict.is_transient,
-            verdict.may_have_been_applied,
-        )
+        Error::new(&request.action, failure).after(attempts, false, !request.method.is_safe())
     }
 
     /// Texts that a message must not repeat.

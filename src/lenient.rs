@@ -27,7 +27,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeErr
 }
 
 /// Replaces each escape of half a character, such as `\ud83d`, by that of U+FFFD: services cut titles in the middle of
-/// an emoji, and serde_json rejects the document.
+/// an emoji, and `serde_json` rejects the document.
 fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     const REPLACEMENT: &str = "\\ufffd";
     let mut mended = Cow::Borrowed(json);
@@ -36,7 +36,7 @@ fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
         at += match (surrogate(rest), rest.get(6..).and_then(surrogate)) {
             (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
             (Some(_), _) => {
-                // Of the same length, so that positions stay the same.
+                // The replacement has the same length, so that positions stay the same.
                 mended.to_mut().replace_range(at..at + REPLACEMENT.len(), REPLACEMENT);
                 REPLACEMENT.len()
             }

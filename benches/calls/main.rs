@@ -1,9 +1,13 @@
-//! Compares the cost of a call with that of the same call written by hand: see BENCHMARKS.md.
+//! Compares the time of a call with that of the same call written by hand over ureq, and measures walks. Prints three
+//! Markdown tables.
 //!
-//! The contenders take turns of a few milliseconds, so that other load on the machine affects them alike. The results
-//! are medians over many rounds.
+//! ```sh
+//! taskset -c 0 cargo bench --bench calls    # 15 s after the build
+//! ```
+//!
+//! The contenders take turns of a few milliseconds, so that other load on the machine affects them alike. Times are
+//! medians over many rounds, ratios are medians of the ratios of a round.
 
-mod rivals;
 mod server;
 
 use std::hint::black_box;
@@ -13,8 +17,8 @@ use std::{env, fs};
 
 use handinger::{HandingerClient, Webhook, WebhookExecutionList};
 use serde::de::DeserializeOwned;
+use ureq::{Agent, Body};
 
-use rivals::{Bare, Raw};
 use server::Server;
 
 const ROUNDS: usize = 101;
@@ -29,74 +33,76 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve"] => server::run(),
-        ["walk", address, pages] => walk(address, pages),
+        ["walk", base_url, pages] => walk(base_url, pages),
         _ => {
             let server = Server::start();
-            time_of_calls(&server.address);
-            time_of_walks(&server.address);
-            memory_of_walks(&server.address);
+            time_of_calls(&server.base_url);
+            time_of_walks(&server.base_url);
+            memory_of_walks(&server.base_url);
         }
     }
 }
 
-fn time_of_calls(address: &str) {
-    println!(
-        "| per call | `handinger` | ureq, no timeouts | ratio | ureq, `timeout_global` | ratio | bare socket |"
-    );
-    println!("|---|---|---|---|---|---|---|");
-    let client = client(address);
-    let mut rivals = Rivals {
-        raw: Raw::new(address, None),
-        bounded: Raw::new(address, Some(Duration::from_secs(60))),
-        bare: Bare::new(address),
-    };
-    rivals.race::<Webhook>("retrieve", "/api/workers/wrk_1/webhook", &mut || {
+fn time_of_calls(base_url: &str) {
+    println!("| per call | `handinger` | ureq, no timeouts | ratio | ureq, `timeout_global` | ratio |");
+    println!("|---|---|---|---|---|---|");
+    let client = client(base_url);
+    race::<Webhook>("retrieve", &format!("{base_url}/api/workers/wrk_1/webhook"), &mut || {
         black_box(client.retrieve_webhook("wrk_1").unwrap());
     });
     for (name, worker) in [("a page, Content-Length", "1"), ("a page, chunked", "1-chunked")] {
-        let path = format!("/api/workers/{worker}/webhook/executions?page=1");
-        rivals.race::<WebhookExecutionList>(name, &path, &mut || {
+        let url = format!("{base_url}/api/workers/{worker}/webhook/executions?page=1");
+        race::<WebhookExecutionList>(name, &url, &mut || {
             black_box(client.list_executions(worker, 1).unwrap());
         });
     }
 }
 
-struct Rivals {
-    raw: Raw,
-    bounded: Raw,
-    bare: Bare,
+/// Prints the table's line for a call that requests the URL.
+fn race<T: DeserializeOwned>(name: &str, url: &str, ours: &mut dyn FnMut()) {
+    let unbounded = agent(None);
+    let bounded = agent(Some(Duration::from_secs(60)));
+    let by_hand = |agent: &Agent| drop(black_box(get::<T>(agent, url)));
+    let [ours, unbounded, bounded] = compare([ours, &mut || by_hand(&unbounded), &mut || by_hand(&bounded)]);
+    println!(
+        "| {name} | {:.1} µs | {:.1} µs | {:.2} | {:.1} µs | {:.2} |",
+        median(&ours),
+        median(&unbounded),
+        ratio(&ours, &unbounded),
+        median(&bounded),
+        ratio(&ours, &bounded),
+    );
 }
 
-impl Rivals {
-    /// Prints a row of the table.
-    fn race<T: DeserializeOwned>(&mut self, name: &str, path: &str, ours: &mut dyn FnMut()) {
-        let times = compare([
-            ours,
-            &mut || drop(black_box(self.raw.get::<T>(path))),
-            &mut || drop(black_box(self.bounded.get::<T>(path))),
-            &mut || drop(black_box(self.bare.get::<T>(path))),
-        ]);
-        let [ours, raw, bounded, bare] = &times;
-        println!(
-            "| {name} | {:.1} µs | {:.1} µs | {:.2} | {:.1} µs | {:.2} | {:.1} µs |",
-            median(ours),
-            median(raw),
-            ratio(ours, raw),
-            median(bounded),
-            ratio(ours, bounded),
-            median(bare),
-        );
+fn agent(timeout: Option<Duration>) -> Agent {
+    Agent::config_builder().timeout_global(timeout).build().new_agent()
+}
+
+/// Makes a call as ureq's documentation shows it: a URL, two headers, `read_json`.
+fn get<T: DeserializeOwned>(agent: &Agent, url: &str) -> T {
+    let request =
+        agent.get(url).header("Authorization", "Bearer hnd_bench").header("Accept", "application/json");
+    read_json(request.call().unwrap().body_mut())
+}
+
+/// Does what ureq's `Body::read_json` does, which needs a cargo feature of ureq that this crate does not enable.
+fn read_json<T: DeserializeOwned>(body: &mut Body) -> T {
+    const MAX_BODY_SIZE: u64 = 10 * 1024 * 1024;
+    if body.content_length().is_some_and(|length| length <= MAX_BODY_SIZE / 3) {
+        let bytes = body.with_config().limit(MAX_BODY_SIZE).read_to_vec().unwrap();
+        return serde_json::from_slice(&bytes).unwrap();
     }
+    serde_json::from_reader(body.with_config().limit(MAX_BODY_SIZE).reader()).unwrap()
 }
 
-fn time_of_walks(address: &str) {
-    let client = client(address);
+fn time_of_walks(base_url: &str) {
+    let client = client(base_url);
     let worker = WALK.to_string();
     let [executions, pages] = compare([
         &mut || assert_eq!(client.executions(&worker).map(Result::unwrap).count(), 50 * WALK as usize),
         &mut || {
             let pages = client.execution_pages(&worker);
-            assert_eq!(pages.flat_map(Result::unwrap).count(), 50 * WALK as usize);
+            assert_eq!(pages.flat_map(|page| page.unwrap().logs).count(), 50 * WALK as usize);
         },
     ]);
     let per_page = |walk: &[f64]| median(walk) / f64::from(WALK);
@@ -109,10 +115,10 @@ fn time_of_walks(address: &str) {
     );
 }
 
-fn memory_of_walks(address: &str) {
+fn memory_of_walks(base_url: &str) {
     let peak = |pages: &str| {
         let one = |_| {
-            let walk = Command::new(env::current_exe().unwrap()).args(["walk", address, pages]).output();
+            let walk = Command::new(env::current_exe().unwrap()).args(["walk", base_url, pages]).output();
             String::from_utf8(walk.unwrap().stdout).unwrap().trim().parse().unwrap()
         };
         median(&(0..WALKS).map(one).collect::<Vec<f64>>())
@@ -122,13 +128,13 @@ fn memory_of_walks(address: &str) {
     println!("| a walk | {short} KiB | {long} KiB | {:.2} |", long / short);
 }
 
-fn client(address: &str) -> HandingerClient {
-    HandingerClient::builder("hnd_bench").base_url(format!("http://{address}")).build().unwrap()
+fn client(base_url: &str) -> HandingerClient {
+    HandingerClient::builder("hnd_bench").base_url(base_url).build().unwrap()
 }
 
 /// Walks a history, and prints the peak memory of this process in KiB.
-fn walk(address: &str, pages: &str) {
-    let executions = client(address).executions(pages).map(Result::unwrap).count();
+fn walk(base_url: &str, pages: &str) {
+    let executions = client(base_url).executions(pages).map(Result::unwrap).count();
     assert_eq!(executions, 50 * pages.parse::<usize>().unwrap());
     // Only Linux reports it in a file.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -3,20 +3,28 @@
 //! The worker id selects the response: `/api/workers/20/webhook/executions?page=3` is page 3 of 20. For a worker id that
 //! ends in `-chunked`, it is the same page without a Content-Length.
 
+use std::collections::HashMap;
 use std::env;
-use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+/// Typical headers of such an API.
+const HEAD: &str = "HTTP/1.1 200 OK\r\n\
+    Date: Mon, 23 Nov 2026 18:11:19 GMT\r\n\
+    Content-Type: application/json\r\n\
+    Cache-Control: private, no-store\r\n\
+    X-Request-Id: 8f14e45f-ceea-467f-a8f6-7c0f4f0a3b1d\r\n";
+const WEBHOOK: &str =
+    r#"{ "token": "whk_01HZY31W2SZJ8MJ2FQTR3M1K9D", "url": "https://example.com/handinger-webhook" }"#;
 const PAGE_SIZE: usize = 50;
 const CHUNKS: usize = 5;
 
 /// The running server, which ends with the process that started it.
 pub(crate) struct Server {
     child: Child,
-    pub(crate) address: String,
+    pub(crate) base_url: String,
 }
 
 impl Server {
@@ -26,7 +34,7 @@ impl Server {
         let mut child = command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut address = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Self { child, address: address.trim().to_owned() }
+        Self { child, base_url: format!("http://{}", address.trim()) }
     }
 }
 
@@ -49,14 +57,10 @@ pub(crate) fn run() {
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
 }
 
+/// Responds to GET requests. Makes each response once, so that making it does not distort the measurement.
 fn serve(mut stream: TcpStream) {
     stream.set_nodelay(true).unwrap();
-    let webhook = with_length(
-        r#"{ "token": "whk_01HZY31W2SZJ8MJ2FQTR3M1K9D", "url": "https://example.com/handinger-webhook" }"#,
-    );
-    let pieces = page_in_pieces();
-    let mut page = Template::new(with_length(&pieces.concat()));
-    let mut chunked = Template::new(in_chunks(&pieces));
+    let mut responses = HashMap::new();
     let mut buffer = [0; 4096];
     let mut filled = 0;
     while let Ok(count @ 1..) = stream.read(&mut buffer[filled..]) {
@@ -65,106 +69,59 @@ fn serve(mut stream: TcpStream) {
         if !request.ends_with("\r\n\r\n") {
             continue;
         }
-        let (_, after) = request.split_once("/api/workers/").unwrap();
-        let (worker, after) = after.split_once('/').unwrap();
-        let response = match after.strip_prefix("webhook/executions?page=") {
-            None => &webhook,
-            Some(number) => {
-                let (number, _) = number.split_once(' ').unwrap();
-                let count = worker.trim_end_matches("-chunked");
-                let template = if worker == count { &mut page } else { &mut chunked };
-                template.fill(number.parse().unwrap(), count.parse().unwrap())
-            }
-        };
-        if stream.write_all(response).is_err() {
+        let path = request.split(' ').nth(1).unwrap();
+        if !responses.contains_key(path) {
+            responses.insert(path.to_owned(), response(path));
+        }
+        if stream.write_all(&responses[path]).is_err() {
             return;
         }
         filled = 0;
     }
 }
 
-fn with_length(body: &str) -> Vec<u8> {
-    format!("{}Content-Length: {}\r\n\r\n{body}", head(), body.len()).into_bytes()
-}
-
-fn in_chunks(pieces: &[String]) -> Vec<u8> {
-    let mut response = format!("{}Transfer-Encoding: chunked\r\n\r\n", head());
-    for piece in pieces {
-        write!(response, "{:x}\r\n{piece}\r\n", piece.len()).unwrap();
+fn response(path: &str) -> Vec<u8> {
+    let (worker, rest) = path.strip_prefix("/api/workers/").and_then(|rest| rest.split_once('/')).unwrap();
+    let Some(number) = rest.strip_prefix("webhook/executions?page=") else {
+        return with_length(WEBHOOK);
+    };
+    let number = number.parse().unwrap();
+    match worker.strip_suffix("-chunked") {
+        None => with_length(&page(number, worker.parse().unwrap())),
+        Some(count) => in_chunks(&page(number, count.parse().unwrap())),
     }
-    response.push_str("0\r\n\r\n");
-    response.into_bytes()
 }
 
-/// Typical headers of such an API.
-fn head() -> &'static str {
-    "HTTP/1.1 200 OK\r\n\
-     Date: Mon, 23 Nov 2026 18:11:19 GMT\r\n\
-     Content-Type: application/json\r\n\
-     Cache-Control: private, no-store\r\n\
-     X-Request-Id: 8f14e45f-ceea-467f-a8f6-7c0f4f0a3b1d\r\n"
+fn with_length(body: &str) -> Vec<u8> {
+    format!("{HEAD}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// Placeholders of the numbers that differ from page to page.
-const PAGE_IN_ID: &str = "@page-id";
-const PAGE: &str = "@page---";
-const PAGE_COUNT: &str = "@pages--";
-const TOTAL_COUNT: &str = "@total--";
-
-fn page_in_pieces() -> Vec<String> {
-    let logs: Vec<String> = (0..PAGE_SIZE).map(execution).collect();
-    let mut pieces: Vec<String> = logs.chunks(PAGE_SIZE / CHUNKS).map(|logs| logs.join(",") + ",").collect();
-    pieces[0].insert_str(0, r#"{"logs":["#);
-    let last = pieces.last_mut().unwrap();
-    last.pop();
-    write!(last, r#"],"page":{PAGE},"pageCount":{PAGE_COUNT},"totalCount":{TOTAL_COUNT}}}"#).unwrap();
-    pieces
+fn in_chunks(body: &str) -> Vec<u8> {
+    let mut response = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
+    for chunk in body.as_bytes().chunks(body.len().div_ceil(CHUNKS)) {
+        write!(response, "{:x}\r\n", chunk.len()).unwrap();
+        response.extend_from_slice(chunk);
+        response.extend_from_slice(b"\r\n");
+    }
+    response.extend_from_slice(b"0\r\n\r\n");
+    response
 }
 
-/// Of ten deliveries, the last failed.
-fn execution(number: usize) -> String {
-    let (status, response, message) = if number % 10 == 9 {
+fn page(number: usize, count: usize) -> String {
+    let logs: Vec<String> = (0..PAGE_SIZE).map(|index| execution(number, index)).collect();
+    let total = count * PAGE_SIZE;
+    format!(r#"{{"logs":[{}],"page":{number},"pageCount":{count},"totalCount":{total}}}"#, logs.join(","))
+}
+
+/// Returns an execution as JSON. One delivery in ten failed.
+fn execution(page: usize, index: usize) -> String {
+    let (status, response, message) = if index % 10 == 9 {
         ("error", 503, r#""the endpoint returned 503 Service Unavailable""#)
     } else {
         ("success", 200, "null")
     };
+    let duration = 180 + index;
     format!(
-        r#"{{"id":"whe_01HZY31W2SZJ8M{PAGE_IN_ID}{number:04}","createdAt":"2026-11-23T18:11:{number:02}.117Z","#
-    ) + &format!(
-        r#""durationMs":{},"errorMessage":{message},"requestStatus":"{status}","responseStatus":{response},"#,
-        180 + number
-    ) + r#""taskId":"tsk_01HZY31W2SZJ8MJ2FQTR3M1K9D","taskTitle":"Prepare the weekly sales report","#
-        + r#""url":"https://example.com/handinger-webhook","workerId":"t_org_123_w_01HZY2ZJQ8G7K42W2D7WF6V4GM"}"#
-}
-
-/// A response whose numbers are overwritten in place, so that the server's own work does not distort the measurement.
-struct Template {
-    bytes: Vec<u8>,
-    places: Vec<(usize, &'static str)>,
-}
-
-impl Template {
-    fn new(bytes: Vec<u8>) -> Self {
-        let marks = [PAGE_IN_ID, PAGE, PAGE_COUNT, TOTAL_COUNT];
-        let places = bytes.windows(8).enumerate().filter_map(|(place, window)| {
-            let mark = marks.into_iter().find(|mark| mark.as_bytes() == window)?;
-            Some((place, mark))
-        });
-        Self { places: places.collect(), bytes }
-    }
-
-    fn fill(&mut self, page: usize, count: usize) -> &[u8] {
-        let (id, page) = (format!("{page:08}"), format!("{page:>8}"));
-        let (pages, total) = (format!("{count:>8}"), format!("{:>8}", count * PAGE_SIZE));
-        for &(place, mark) in &self.places {
-            let text = match mark {
-                PAGE_IN_ID => &id,
-                PAGE => &page,
-                PAGE_COUNT => &pages,
-                _ => &total,
-            };
-            self.bytes[place..place + 8].copy_from_slice(text.as_bytes());
-        }
-        &self.bytes
-    }
+        r#"{{"id":"whe_01HZY31W2SZJ8M{page:08}{index:04}","createdAt":"2026-11-23T18:11:{index:02}.117Z","durationMs":{duration},"errorMessage":{message},"requestStatus":"{status}","responseStatus":{response},"taskId":"tsk_01HZY31W2SZJ8MJ2FQTR3M1K9D","taskTitle":"Prepare the weekly sales report","url":"https://example.com/handinger-webhook","workerId":"t_org_123_w_01HZY2ZJQ8G7K42W2D7WF6V4GM"}}"#
+    )
 }

@@ -1,50 +1,41 @@
 //! How a walk ends that may have missed executions. No sockets: a test is the server.
 
-use super::walk::tests::list;
+use time::Duration;
+
+use super::walk::tests::{execution, list};
 use super::*;
 use crate::error::ErrorKind;
 
-/// Starts at page 2, and removes what was read there: the walk may not look for it on page 1.
-fn read_with_a_gap(executions: &mut Executions) -> Vec<String> {
-    let mut requests = 0;
-    let mut server = |_: &HandingerClient, _: &str, page| {
-        requests += 1;
-        Ok(match (requests, page) {
-            (1, 2) => list([9], 3, 9),
-            (2, 3) => list([3], 3, 8),
-            (3, 2) => list([6], 3, 8),
-            (4, 3) => list([5, 3], 3, 8),
-            other => panic!("{other:?}"),
-        })
-    };
-    let mut items = Vec::new();
-    while let Some(item) = executions.next_with(&mut server) {
-        items.push(match item {
-            Ok(execution) => execution.id.trim_start_matches('0').to_owned(),
-            Err(error) => format!("{:?}", error.kind()),
+/// Five pages of one execution each, an hour apart, whose total falls before each request: it uses up all patience.
+fn executions() -> Executions {
+    let mut total = 10_000;
+    let source = move |page: u64| {
+        total -= 1;
+        let mut list = list([], 5, total);
+        list.logs.push(WebhookExecution {
+            created_at: OffsetDateTime::UNIX_EPOCH - Duration::hours(page.cast_signed()),
+            ..execution(u32::try_from(page).unwrap())
         });
-    }
-    items
+        Ok(list)
+    };
+    let client = HandingerClient::builder("key").base_url("http://127.0.0.1:9").build().unwrap();
+    Executions { source: Box::new(source), ..client.executions("wrk 1") }
 }
 
 #[test]
-fn a_gap_is_reported_at_whatever_end() {
-    let client = HandingerClient::builder("key").base_url("http://127.0.0.1:9").build().unwrap();
-    let executions = client.executions("wrk_1").starting_at(2);
-    assert_eq!(ErrorKind::Incomplete, incomplete("wrk_1", "").kind());
-    for (mut executions, items, end) in [
-        (executions, &["9", "6", "5", "3", "Incomplete"][..], End::LastPage),
-        (client.executions("wrk_1").starting_at(2).after("0000005"), &["9", "6", "Incomplete"], End::After),
-        (
-            client.executions("wrk_1").starting_at(2).since(OffsetDateTime::UNIX_EPOCH),
-            &["9", "6", "5", "3", "Incomplete"],
-            End::LastPage,
-        ),
-    ] {
-        assert_eq!(read_with_a_gap(&mut executions), items);
-        assert_eq!(executions.end(), None);
+fn gap_is_reported_after_all_that_was_found_and_resume_adds_nothing() {
+    for (mut executions, yielded) in
+        [(executions(), 5), (executions().since(OffsetDateTime::UNIX_EPOCH - Duration::hours(3)), 3)]
+    {
+        for page in 1..=yielded {
+            assert_eq!(executions.next().unwrap().unwrap().id, format!("{page:07}"));
+        }
+        let error = executions.next().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incomplete);
+        let message = "list executions of worker wrk%201: executions may be missing: too many were removed during the walk";
+        assert_eq!(error.to_string(), message);
+        assert!(executions.next().is_none());
         executions.resume();
-        assert_eq!(executions.end(), Some(end), "what was missed stays missed");
         assert!(executions.next().is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! How to walk a history that changes meanwhile: which page to request next, and which of its executions are new.
+//! Decides how to walk a history that changes meanwhile: which page to request next, and which executions are new.
 //!
 //! New deliveries push executions onto later pages, removals pull them onto earlier ones. A *standing* execution is one
 //! that is there from the first request to the last. Executions that are there keep their order, those whose times tie
@@ -7,8 +7,9 @@
 //! > When a page has been accepted, every standing execution up to the end of that page has been yielded.
 //!
 //! So nothing standing is missed when the last page there is has been accepted, and since the executions of a page are
-//! yielded in its order, standing ones are yielded in theirs. It holds for the first page, of which all is yielded.
-//! Any other page that is requested is at most one further than the page accepted last, and is accepted only if
+//! yielded in its order, standing ones are yielded in theirs. The invariant holds for page 1, which is yielded
+//! completely. Any other page that is requested is at most one further than the page accepted last, and is accepted
+//! only if
 //!
 //! 1. it has an execution that was yielded before. Every standing execution ahead of that one was ahead of it already
 //!    when it was yielded, and by the invariant has been yielded as well; what follows it on this page is yielded now. Or
@@ -16,242 +17,107 @@
 //!    yet yielded, so each of these has moved back at least as far as the history has grown; what lay past the accepted
 //!    page still does, and what lies ahead of this page has been yielded.
 //!
-//! Otherwise executions may have been pulled ahead, and the walk steps back to the page before, where the same question
-//! is asked. None of this counts the executions of a page: they may be fewer than 50.
-//!
-//! Where the walk cannot keep the invariant, it notes a [`Gap`] and goes on, or stops where going on has no end.
+//! Otherwise executions may have been pulled ahead, and the walk steps back: to the page before, or from past the last
+//! page to the last. There, the same question is asked. None of this counts the executions of a page: they may be fewer
+//! than 50. The proof needs ids that are unique, and a `total_count` of the same moment as its page.
 //!
 //! # Bounds
 //!
-//! - Memory: the ids of executions yielded, of which at least the last [`WINDOW`] are kept. One that comes up again after
-//!   more than these is yielded twice. That takes as many deliveries or removals at one stroke, or as fast as it reads.
-//! - Steps back: [`STEPS_BACK`], and one for each page further than all before. A page stepped back is one request, and
-//!   one more to come forward again: the requests of a walk over `n` pages are at most `n + 2 (STEPS_BACK + n)`, whatever
-//!   the server says. Where the oldest are trimmed or a replica lags, the total falls although nothing was pulled ahead,
-//!   which cannot be seen from it: such a fall costs a step back, too. When it falls before every second request, the walk
-//!   steps back and forth until no step is left.
-//! - Pages that bring nothing new: [`BARREN`] in a row, as many as the window can fill, 50 executions a page.
-//! - Pages that come no closer to the last one: [`STALLED`] in a row. With 50 deliveries a request, no page brings
-//!   anything new; with more, each brings something, and the last page stays as far away as it was.
+//! *Patience* bounds the requests. It starts at [`PATIENCE`]. A page with news (an execution not yielded before) earns
+//! 2, up to [`PATIENCE`]; every other request costs 1: one that steps back, or a page with nothing new. So there are at
+//! most 200 requests and 3 for each page with news, whatever the server does. Patience ends where
 //!
-//! With a first page other than 1, executions that were ahead of it and are pushed onto later pages are new to the walk:
-//! it yields them when it meets them, which can be out of turn.
+//! - the total falls before every second request, a few hundred times in a row. Where the oldest are trimmed or another
+//!   replica lags, it falls although nothing was pulled ahead, which cannot be seen from it. Each such fall costs a step
+//!   back and a page with nothing new. The walk then goes on without steps back.
+//! - 50 are delivered before each request, 200 times in a row: no page has anything new. The walk then ends.
+//!
+//! The walk also ends at an empty page before the last: pages beyond it have nothing to hold on to. In each case it
+//! notes the gap that there may be.
+//!
+//! The hashes of all ids yielded are kept: 20 bytes an execution, and 40 while the set grows.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::mem;
+use std::hash::BuildHasher;
 
 use crate::types::{WebhookExecution, WebhookExecutionList};
 
-/// How many yielded executions are remembered at least; at most twice as many.
-const WINDOW: usize = 5_000;
-/// How many further pages in a row may bring nothing new.
-const BARREN: u64 = 200;
-/// How many further pages in a row may come no closer to the last page.
-const STALLED: u64 = 1_000;
-/// How many pages may be stepped back before any is earned.
-const STEPS_BACK: u64 = 100;
+const PATIENCE: u32 = 200;
 
-/// Why a walk may have missed executions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gap {
-    /// Removals may have pulled executions onto pages that the walk could not go back to.
-    Removals,
-    /// More than [`BARREN`] pages in a row brought nothing new.
-    NothingNew,
-    /// More than [`STALLED`] pages in a row came no closer to the last page.
-    NoCloser,
-    /// A page is empty although it is not the last.
-    EmptyPage,
-}
-
-impl Gap {
-    pub(crate) fn problem(self) -> &'static str {
-        match self {
-            Self::Removals => "executions may be missing: too many were removed during the walk",
-            Self::NothingNew => "executions may be missing: too many pages in a row had nothing new",
-            Self::NoCloser => "executions may be missing: new ones came as fast as pages were read",
-            Self::EmptyPage => "executions may be missing: a page before the last one is empty",
-        }
-    }
-}
+const REMOVALS: &str = "executions may be missing: too many were removed during the walk";
+const NOTHING_NEW: &str = "executions may be missing: too many pages in a row had nothing new";
+const EMPTY_PAGE: &str = "executions may be missing: a page before the last one is empty";
 
 pub(crate) struct Walk {
     /// The page to request next, unless the walk is over.
     pub(crate) page: u64,
-    /// Whether the last page has been accepted.
     pub(crate) is_over: bool,
-    /// Whether the walk stops here, short of the last page, unless it is told to go on.
-    pub(crate) is_stuck: bool,
-    gap: Option<Gap>,
-    first: u64,
-    /// The furthest page accepted.
-    furthest: u64,
+    /// Why executions may be missing, if they may.
+    pub(crate) gap: Option<&'static str>,
     /// How many executions there were in all when the last page was accepted.
-    total: u64,
-    seen: Window,
-    /// How many more pages may be stepped back.
-    steps_back: u64,
-    /// How many pages, each further than all before, brought nothing new since a page last did.
-    barren: u64,
-    /// How many pages there were after an accepted one, at the least.
-    distance: u64,
-    /// How many pages, each further than all before, were accepted since that distance last fell.
-    stalled: u64,
+    pub(crate) total: u64,
+    /// The ids yielded, as hashes of 64 bits under a random key: that two of a million are the same by accident is as
+    /// likely as 1 in 37 million.
+    seen: HashSet<u64>,
+    patience: u32,
 }
 
 impl Walk {
-    pub(crate) fn starting_at(page: u64) -> Self {
-        Self {
-            page,
-            is_over: false,
-            is_stuck: false,
-            gap: None,
-            first: page,
-            furthest: 0,
-            total: 0,
-            seen: Window::default(),
-            steps_back: STEPS_BACK,
-            barren: 0,
-            distance: u64::MAX,
-            stalled: 0,
-        }
+    pub(crate) fn new() -> Self {
+        Self { page: 1, is_over: false, gap: None, total: 0, seen: HashSet::new(), patience: PATIENCE }
     }
 
-    /// Takes in the page that was requested. Returns its new executions, or `None` if the walk has to step back.
+    /// Takes in the page that was requested. Returns its new executions, or `None` if the walk steps back.
     pub(crate) fn accept(&mut self, list: WebhookExecutionList) -> Option<Vec<WebhookExecution>> {
-        let WebhookExecutionList { logs: mut executions, page_count, total_count, .. } = list;
-        let is_known = |execution: &WebhookExecution| self.seen.contains(&execution.id);
-        if self.page > 1 && total_count < self.total && !executions.iter().any(is_known) {
-            if self.step_back(page_count) {
+        if self.may_be_pulled_ahead(&list) && self.gap.is_none() {
+            if self.lose_patience() {
+                self.page = (self.page - 1).min(list.page_count).max(1);
                 return None;
             }
-            self.gap.get_or_insert(Gap::Removals);
+            self.gap = Some(REMOVALS);
         }
-        let is_empty = executions.is_empty();
-        executions.retain(|execution| self.seen.insert(&execution.id));
-        self.total = total_count;
-        self.is_over = self.page >= page_count;
-        self.measure(page_count.saturating_sub(self.page), !executions.is_empty());
-        if is_empty && !self.is_over {
-            self.stop(Gap::EmptyPage);
+        let is_empty = list.logs.is_empty();
+        let mut executions = list.logs;
+        let hasher = self.seen.hasher().clone();
+        executions.retain(|execution| self.seen.insert(hasher.hash_one(&execution.id)));
+        self.total = list.total_count;
+        self.is_over = self.page >= list.page_count;
+        if self.is_over {
+            return Some(executions);
         }
-        self.page = self.page.saturating_add(1);
+        self.page += 1;
+        if is_empty {
+            self.end_early(EMPTY_PAGE);
+        } else if !executions.is_empty() {
+            self.patience = PATIENCE.min(self.patience + 2);
+        } else if !self.lose_patience() {
+            self.end_early(NOTHING_NEW);
+        }
         Some(executions)
     }
 
-    /// Returns why the walk may have missed executions since the last call, if it may have.
-    pub(crate) fn take_gap(&mut self) -> Option<Gap> {
-        self.gap.take()
+    /// Returns whether removals may have pulled executions ahead of this page before they were yielded.
+    fn may_be_pulled_ahead(&self, list: &WebhookExecutionList) -> bool {
+        self.page > 1
+            && list.total_count < self.total
+            && !list
+                .logs
+                .iter()
+                .any(|execution| self.seen.contains(&self.seen.hasher().hash_one(&execution.id)))
     }
 
-    /// Goes on where the walk got stuck, with all its patience.
-    pub(crate) fn resume(&mut self) {
-        self.is_stuck = false;
-        self.barren = 0;
-        self.stalled = 0;
+    /// Returns whether there was patience left to lose.
+    fn lose_patience(&mut self) -> bool {
+        let is_left = self.patience > 0;
+        self.patience = self.patience.saturating_sub(1);
+        is_left
     }
 
-    /// Returns whether there was a step left to take.
-    fn step_back(&mut self, page_count: u64) -> bool {
-        // Pages past the last one are empty.
-        let back = self.page.saturating_sub(page_count).max(1);
-        let back = back.min(self.page - self.first).min(self.steps_back);
-        self.page -= back;
-        self.steps_back -= back;
-        back > 0
-    }
-
-    /// Notes what the accepted page has brought, and whether going on has an end.
-    fn measure(&mut self, distance: u64, has_new: bool) {
-        if self.page > self.furthest {
-            self.furthest = self.page;
-            self.steps_back += 1;
-            self.barren += 1;
-            self.stalled += 1;
-        }
-        if has_new {
-            self.barren = 0;
-        }
-        if distance < self.distance {
-            self.distance = distance;
-            self.stalled = 0;
-        }
-        if self.barren > BARREN {
-            self.stop(Gap::NothingNew);
-        } else if self.stalled > STALLED {
-            self.stop(Gap::NoCloser);
-        }
-    }
-
-    fn stop(&mut self, gap: Gap) {
-        if !self.is_over {
-            self.is_stuck = true;
-            self.gap.get_or_insert(gap);
-        }
-    }
-}
-
-/// The last ids, as hashes of 64 bits under a random key: that two of them are the same by accident is less likely than
-/// a failing memory.
-#[derive(Default)]
-struct Window {
-    hasher: RandomState,
-    recent: HashSet<u64, Unhashed>,
-    /// The [`WINDOW`] ids before the recent ones.
-    older: HashSet<u64, Unhashed>,
-}
-
-impl Window {
-    fn contains(&self, id: &str) -> bool {
-        self.has(self.hasher.hash_one(id))
-    }
-
-    fn has(&self, hash: u64) -> bool {
-        self.recent.contains(&hash) || self.older.contains(&hash)
-    }
-
-    /// Returns whether the id is new.
-    fn insert(&mut self, id: &str) -> bool {
-        let hash = self.hasher.hash_one(id);
-        if self.has(hash) {
-            return false;
-        }
-        if self.recent.len() == WINDOW {
-            mem::swap(&mut self.recent, &mut self.older);
-            self.recent.clear();
-        }
-        self.recent.insert(hash)
-    }
-}
-
-/// What is a hash already is not hashed again, which would cost a walk some 4 % (`cargo bench --bench calls`).
-#[derive(Clone, Copy, Default)]
-struct Unhashed;
-
-impl BuildHasher for Unhashed {
-    type Hasher = Identity;
-
-    fn build_hasher(&self) -> Identity {
-        Identity(0)
-    }
-}
-
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only u64 are hashed");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+    fn end_early(&mut self, gap: &'static str) {
+        self.is_over = true;
+        self.gap.get_or_insert(gap);
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

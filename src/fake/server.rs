@@ -1,153 +1,232 @@
-//! A listening socket and its threads: how they start, and how all of them end.
+//! The port, the connections and their threads: how they start, and how all of them end.
 
-use std::cell::Cell;
-use std::io;
-use std::mem;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::thread::{Builder, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::lock;
+use super::FakeHandinger;
+use super::fault::Action;
+use super::http::{Response, read_request};
+use super::request::Request;
+use super::state::{State, random};
 
-/// How long to wait before the next connection is accepted, when the system has no room for one.
+/// How long to wait before the next connection is accepted when the system has no room for one.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How long a stop waits for a connection to its own port, which may have a long queue.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// The limits for reading on after a request was rejected. The rest is read because closing a connection with
+/// unread bytes resets it, and the client may lose the response.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 
-thread_local! {
-    static SERVES_A_CONNECTION: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Listens until it is stopped. Each connection has a thread.
-pub(super) struct Server {
-    run: Arc<Run>,
-    address: SocketAddr,
-    accepting: Option<JoinHandle<()>>,
-}
-
-/// What the threads of a server share.
-pub(super) struct Run {
-    state: Mutex<RunState>,
+/// A fake's data, shared with its threads.
+pub(super) struct Core {
+    pub(super) address: SocketAddr,
+    pub(super) api_key: String,
+    /// Never locked while something is written or slept, nor while a test's closure runs.
+    state: Mutex<State>,
+    /// Notified when a run ends.
     stopped: Condvar,
+    port: Mutex<Port>,
 }
 
-struct RunState {
-    is_stopped: bool,
-    connections: Vec<Connection>,
+#[derive(Default)]
+struct Port {
+    accepting: Option<JoinHandle<Accepted>>,
+    /// Both ends of a connection to the port of a stopped fake. While it is open, the system gives the port
+    /// to no program that asks for a free one.
+    reservation: Option<(TcpStream, TcpStream)>,
 }
 
-struct Connection {
-    /// Weak, so that the connection is closed when its thread ends.
-    stream: Weak<TcpStream>,
-    thread: JoinHandle<()>,
-}
+/// The listener of a run that has ended, and the connection that it accepted last.
+type Accepted = (TcpListener, io::Result<(TcpStream, SocketAddr)>);
 
-impl Server {
-    pub(super) fn start(
-        listener: TcpListener,
-        serve: impl Fn(&TcpStream, &Run) + Send + Sync + 'static,
-    ) -> io::Result<Self> {
-        let state = Mutex::new(RunState { is_stopped: false, connections: Vec::new() });
-        let run = Arc::new(Run { state, stopped: Condvar::new() });
-        let address = listener.local_addr()?;
-        let accepting = {
-            let (run, serve) = (Arc::clone(&run), Arc::new(serve));
-            Builder::new().name("fake handinger".into()).spawn(move || {
-                while run.accept(&listener, &serve) {}
-                close(listener);
-            })?
-        };
-        Ok(Self { run, address, accepting: Some(accepting) })
+impl Core {
+    #[track_caller]
+    pub(super) fn start() -> Arc<Self> {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into());
+        let core = Arc::new(Self {
+            address: listener.local_addr().expect("a listener has an address"),
+            api_key: format!("hnd_fake_{:020}", random()),
+            state: Mutex::default(),
+            stopped: Condvar::new(),
+            port: Mutex::default(),
+        });
+        lock(&core.port).accepting = Some(core.accept_on(listener));
+        core
     }
 
-    /// Closes the port, then all connections. Waits for the threads, unless one of them is the caller.
-    pub(super) fn stop(mut self) {
-        let connections = {
-            let mut state = lock(&self.run.state);
-            state.is_stopped = true;
-            mem::take(&mut state.connections)
+    #[track_caller]
+    pub(super) fn restart(self: &Arc<Self>) {
+        self.stop();
+        let mut port = lock(&self.port);
+        if port.accepting.is_none() {
+            port.reservation = None;
+            port.accepting = Some(self.accept_on(listen(self.address)));
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        let mut port = lock(&self.port);
+        let Some(accepting) = port.accepting.take() else { return };
+        // Held until the port is closed, so that a client which loses a connection cannot open another one.
+        let connections: Vec<_> = {
+            let mut state = self.state();
+            state.run += 1;
+            state.connections.drain(..).filter_map(|stream| stream.upgrade()).collect()
         };
-        self.close_port();
-        self.run.stopped.notify_all();
-        for stream in connections.iter().filter_map(|connection| connection.stream.upgrade()) {
+        self.stopped.notify_all();
+        port.reservation = self.close_listener(accepting);
+        for stream in connections {
             let _ = stream.shutdown(Shutdown::Both); // fails if the client was faster
         }
-        if !SERVES_A_CONNECTION.get() {
-            for connection in connections {
-                let _ = connection.thread.join(); // a panic in a test's closure was printed already
-            }
-        }
-        self.close_port(); // if the process had no file descriptor left for it before
     }
 
-    fn close_port(&mut self) {
-        // A connection wakes the thread that accepts. Its other end is closed first and so waits on the port for a
-        // minute (TIME-WAIT), during which the system gives the port to no other program that asks for any.
-        if self.accepting.is_some()
-            && let Ok(_open_until_joined) = TcpStream::connect(self.address)
-        {
-            let _ = self.accepting.take().map(JoinHandle::join);
+    /// Wakes the thread that accepts by a connection, which becomes the reservation of the port.
+    fn close_listener(&self, accepting: JoinHandle<Accepted>) -> Option<(TcpStream, TcpStream)> {
+        // If the system has no connection left, the thread ends with the next client.
+        let near = TcpStream::connect_timeout(&self.address, STOP_TIMEOUT).ok()?;
+        let (listener, mut accepted) = accepting.join().ok()?;
+        let near_address = near.local_addr().ok()?;
+        let far = loop {
+            match accepted {
+                Ok((far, address)) if address == near_address => break far,
+                Ok(_) => accepted = listener.accept(),
+                Err(_) => return None,
+            }
+        };
+        shut(listener);
+        Some((near, far))
+    }
+
+    fn accept_on(self: &Arc<Self>, listener: TcpListener) -> JoinHandle<Accepted> {
+        let (core, run) = (Arc::clone(self), self.state().run);
+        thread::spawn(move || core.accept(listener, run))
+    }
+
+    fn accept(self: &Arc<Self>, listener: TcpListener, run: u64) -> Accepted {
+        loop {
+            let accepted = listener.accept();
+            let Ok(mut state) = self.state_of(run) else { return (listener, accepted) };
+            state.connections.retain(|stream| stream.strong_count() > 0);
+            if let Ok(stream) = accepted.and_then(|(stream, _)| self.connect(stream, run)) {
+                state.connections.push(stream);
+            } else {
+                drop(state);
+                let _ = self.sleep(PAUSE, run); // the next turn finds out whether the run has ended
+            }
         }
+    }
+
+    fn connect(self: &Arc<Self>, stream: TcpStream, run: u64) -> io::Result<Weak<TcpStream>> {
+        let (core, stream) = (Arc::clone(self), Arc::new(stream));
+        let weak = Arc::downgrade(&stream);
+        thread::Builder::new().spawn(move || core.serve(&stream, run))?;
+        Ok(weak)
+    }
+
+    /// Serves the requests of a connection until it is lost.
+    fn serve(self: &Arc<Self>, mut stream: &TcpStream, run: u64) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut reader = BufReader::new(stream);
+        loop {
+            let request = match read_request(&mut reader) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    stream.write_all(&Response::error(400, &error.to_string()).encode(true))?;
+                    return discard(stream);
+                }
+                request => request?,
+            };
+            let (response, is_last) = self.exchange(&request, run)?;
+            stream.write_all(&response)?;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns the bytes to send, and whether the connection ends with them.
+    ///
+    /// # Errors
+    ///
+    /// If nothing is to be sent: a fault hangs up, or the run has ended.
+    fn exchange(self: &Arc<Self>, request: &Request, run: u64) -> io::Result<(Vec<u8>, bool)> {
+        let closes = request.closes();
+        let respond = || Ok::<_, io::Error>(self.state_of(run)?.respond(request, &self.api_key));
+        let fault = self.state_of(run)?.receive(request);
+        let Some(fault) = fault else { return Ok((respond()?.encode(closes), closes)) };
+        let applied = if fault.after_applying { Some(respond()?) } else { None };
+        let respond = || applied.map_or_else(respond, Ok);
+        let response = match fault.action {
+            Action::Respond(response) => response,
+            Action::HangUp => return Err(io::ErrorKind::ConnectionAborted.into()),
+            Action::Delay(delay) => {
+                self.sleep(delay, run)?;
+                respond()?
+            }
+            Action::Truncate(length) => {
+                let response = respond()?;
+                let missing = response.body.len().saturating_sub(length).max(1);
+                let mut bytes = response.encode(closes);
+                bytes.truncate(bytes.len() - missing);
+                return Ok((bytes, true));
+            }
+            Action::Meanwhile(change) => {
+                change(&FakeHandinger { core: Arc::clone(self), stops_on_drop: false });
+                respond()?
+            }
+        };
+        Ok((response.encode(closes), closes))
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Locks the state.
+    ///
+    /// # Errors
+    ///
+    /// If this run has ended: its threads end too, and change nothing any more.
+    fn state_of(&self, run: u64) -> io::Result<MutexGuard<'_, State>> {
+        Some(self.state()).filter(|state| state.run == run).ok_or(io::ErrorKind::ConnectionAborted.into())
+    }
+
+    fn sleep(&self, duration: Duration, run: u64) -> io::Result<()> {
+        let state = self.state_of(run)?;
+        drop(self.stopped.wait_timeout_while(state, duration, |state| state.run == run));
+        self.state_of(run).map(drop)
     }
 }
 
-/// Stops listening at once. Dropping the listener alone does not while another thread starts a process: until that
-/// executes its program, it has a copy of each file descriptor.
-fn close(listener: TcpListener) {
+#[track_caller]
+fn listen(address: SocketAddr) -> TcpListener {
+    match TcpListener::bind(address) {
+        Ok(listener) => listener,
+        Err(error) => panic!("cannot listen on {address}: {error}"),
+    }
+}
+
+/// Stops listening at once. Dropping the listener may not, because a process that another thread starts has a
+/// copy of each file descriptor until it executes its program.
+fn shut(listener: TcpListener) {
     #[cfg(unix)]
     let _ = TcpStream::from(OwnedFd::from(listener)).shutdown(Shutdown::Both); // not on all systems
     #[cfg(not(unix))]
     drop(listener);
 }
 
-impl Run {
-    /// Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// If the server has been stopped before or meanwhile.
-    pub(super) fn sleep(&self, duration: Duration) -> io::Result<()> {
-        let (state, _) = self
-            .stopped
-            .wait_timeout_while(lock(&self.state), duration, |state| !state.is_stopped)
-            .unwrap_or_else(PoisonError::into_inner);
-        if state.is_stopped { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
-    }
+fn discard(stream: &TcpStream) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    stream.set_read_timeout(Some(DISCARD_TIMEOUT))?;
+    io::copy(&mut stream.take(MAX_DISCARDED), &mut io::sink()).map(drop)
+}
 
-    /// Accepts one connection; false if the server has been stopped.
-    fn accept(
-        self: &Arc<Self>,
-        listener: &TcpListener,
-        serve: &Arc<impl Fn(&TcpStream, &Run) + Send + Sync + 'static>,
-    ) -> bool {
-        let accepted = listener.accept();
-        let mut state = lock(&self.state);
-        if state.is_stopped {
-            return false;
-        }
-        state.connections.retain(|connection| !connection.thread.is_finished());
-        if let Ok((stream, _)) = accepted
-            && let Ok(connection) = self.connect(stream, Arc::clone(serve))
-        {
-            state.connections.push(connection);
-            return true;
-        }
-        drop(state);
-        self.sleep(PAUSE).is_ok()
-    }
-
-    fn connect(
-        self: &Arc<Self>,
-        stream: TcpStream,
-        serve: Arc<impl Fn(&TcpStream, &Run) + Send + Sync + 'static>,
-    ) -> io::Result<Connection> {
-        let (run, stream) = (Arc::clone(self), Arc::new(stream));
-        let weak = Arc::downgrade(&stream);
-        let thread = Builder::new().name("fake handinger".into()).spawn(move || {
-            SERVES_A_CONNECTION.set(true);
-            serve(&stream, &run);
-        })?;
-        Ok(Connection { stream: weak, thread })
-    }
+/// A panic leaves nothing half changed behind these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,49 +10,32 @@ use ureq::http::{self, response};
 
 use super::connect::NotSent;
 use super::response::{kept, message_in, read_beginning, read_complete};
-use super::{Http, LONGEST_TIME, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MIB, Request, Response, retry};
+use super::{Http, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MIB, Request, Response, retry};
 use crate::error::{ErrorKind, Failure, Stage};
 use crate::redact::redact;
 
 /// Sends the request once, and receives a complete 2xx response.
-pub(super) fn attempt(http: &Http, request: &Request<'_>, is_retry: bool) -> Result<Response, Box<Failure>> {
-    let limit = Limit::of(request);
-    let response = match run(http, request, limit.time, is_retry) {
-        Ok(response) => response,
-        Err(error) => {
-            return Err(Box::new(match NotSent::of(error) {
-                Ok(not_sent) => not_connected(http, request, &limit, not_sent),
-                Err(error) => no_response(&limit, error),
-            }));
-        }
-    };
+pub(super) fn attempt(http: &Http, request: &Request<'_>, is_retry: bool) -> Result<Response, Failure> {
+    let timeout = request.time_left();
+    if timeout.is_zero() {
+        let problem = format!("no time left {}", request.within(timeout));
+        return Err(Failure::new(Stage::NotSent, ErrorKind::Timeout, problem));
+    }
+    let response = run(http, request, timeout, is_retry).map_err(|error| match NotSent::of(error) {
+        Ok(not_sent) => not_connected(http, request, not_sent),
+        Err(error) => no_response(request, error),
+    })?;
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
-        return Err(Box::new(error_status(http, request, head, body)));
+        return Err(error_status(http, request, head, body));
     }
     let mut bytes = Vec::new();
     let result = read_complete(body, &mut bytes);
     let response = Response::from_parts(head, bytes);
     match result {
         Ok(()) => Ok(response),
-        Err(error) => Err(Box::new(Failure { response: Some(kept(response)), ..no_response(&limit, error) })),
-    }
-}
-
-/// The time that an attempt has, and the setting that limits it.
-struct Limit {
-    time: Duration,
-    in_words: String,
-}
-
-impl Limit {
-    fn of(request: &Request<'_>) -> Self {
-        let timeout = request.options.timeout.min(LONGEST_TIME);
-        match (request.time_left(), request.options.total_timeout) {
-            (Some(left), Some(total)) if left < timeout => {
-                Self { time: left, in_words: format!("the total timeout of {total:?}") }
-            }
-            _ => Self { time: timeout, in_words: format!("{timeout:?}") },
+        Err(error) => {
+            Err(Failure { response: Some(Box::new(kept(response))), ..no_response(request, error) })
         }
     }
 }
@@ -64,6 +47,7 @@ fn run(
     timeout: Duration,
     is_retry: bool,
 ) -> Result<http::Response<Body>, ureq::Error> {
+    let connect_timeout = request.options.connect_timeout.min(timeout);
     let mut head = http::Request::new(());
     *head.method_mut() = request.method.clone();
     *head.uri_mut() = request.uri.clone();
@@ -71,7 +55,6 @@ fn run(
     if request.body.as_ref().is_some_and(|body| !body.is_empty()) {
         head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    let connect_timeout = request.options.connect_timeout.min(timeout);
     let mut config = http
         .agent
         .configure_request(head)
@@ -102,25 +85,24 @@ fn run(
 }
 
 /// The failure of an attempt that ended before anything was sent.
-fn not_connected(http: &Http, request: &Request<'_>, limit: &Limit, not_sent: NotSent) -> Failure {
+fn not_connected(http: &Http, request: &Request<'_>, not_sent: NotSent) -> Failure {
     http.resolver.forget();
-    let problem = not_sent.problem(http.proxy.as_deref());
+    let problem = not_sent.problem(http.agent.config().proxy());
     if let ureq::Error::Timeout(_) = not_sent.error {
-        let timeout = request.options.connect_timeout;
-        let within = if timeout <= limit.time { format!("{timeout:?}") } else { limit.in_words.clone() };
-        return Failure::new(Stage::NotSent, ErrorKind::Timeout, format!("{problem} within {within}"));
+        let within = request.within(request.options.connect_timeout.min(request.options.timeout));
+        return Failure::new(Stage::NotSent, ErrorKind::Timeout, format!("{problem} {within}"));
     }
     let stage = if not_sent.is_final() { Stage::Blocked } else { Stage::NotSent };
     Failure { source: cause(not_sent.error), ..Failure::new(stage, ErrorKind::Connect, problem) }
 }
 
 /// The failure of an attempt that was sent and received no complete response, or one beyond the limits.
-fn no_response(limit: &Limit, error: ureq::Error) -> Failure {
+fn no_response(request: &Request<'_>, error: ureq::Error) -> Failure {
     let too_large = |what| Failure::new(Stage::Unusable, ErrorKind::TooLarge, what);
     let transport = |what| Failure::new(Stage::NoResponse, ErrorKind::Transport, what);
     let failure = match &error {
         ureq::Error::Timeout(_) => {
-            let problem = format!("no complete response within {}", limit.in_words);
+            let problem = format!("no complete response {}", request.within(request.options.timeout));
             return Failure::new(Stage::NoResponse, ErrorKind::Timeout, problem);
         }
         ureq::Error::BodyExceedsLimit(_) => {
@@ -148,23 +130,20 @@ fn error_status(http: &Http, request: &Request<'_>, head: response::Parts, body:
     let status = head.status;
     let body = read_beginning(body);
     let message = message_in(&body).map(|text| redact(&text, &http.secrets(request)));
-    let (kind, problem) = match head.headers.get(LOCATION) {
-        _ if !status.is_redirection() => {
-            (ErrorKind::Status, format!("the server returned {}", status.as_u16()))
-        }
+    let code = status.as_u16();
+    let kind = if status.is_redirection() { ErrorKind::Redirect } else { ErrorKind::Status };
+    let problem = match head.headers.get(LOCATION).filter(|_| status.is_redirection()) {
         Some(location) => {
             let target = http.base_url.describe_location(location);
-            let problem =
-                format!("the server redirects ({}) to {target}, which is not followed", status.as_u16());
-            (ErrorKind::Redirect, problem)
+            format!("the server redirects ({code}) to {target}, which is not followed")
         }
-        None => (ErrorKind::Redirect, format!("the server returned {} without a Location", status.as_u16())),
+        None => format!("the server returned {code}"),
     };
     let wait = retry::retry_after(&head.headers, OffsetDateTime::now_utc());
     Failure {
         message,
         retry_after: wait.filter(|wait| !wait.is_zero()),
-        response: Some(Response::from_parts(head, body)),
+        response: Some(Box::new(Response::from_parts(head, body))),
         ..Failure::new(Stage::Status(status), kind, problem)
     }
 }

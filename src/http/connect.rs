@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::http::uri::{Authority, Scheme};
+use ureq::http::uri::Scheme;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport, time,
+    self, Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
 };
 use ureq::{Agent, Error, Proxy, ProxyProtocol};
 
@@ -51,108 +53,94 @@ pub(super) fn agent(
 
 type ConfigBuilder = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
 
-/// Selects the TLS library and the roots of the features.
-fn with_tls(config: ConfigBuilder) -> ConfigBuilder {
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
-    {
-        use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
-
-        let is_rustls = cfg!(feature = "rustls");
-        let is_platform = cfg!(feature = "platform-verifier");
-        let tls = TlsConfig::builder()
-            .provider(if is_rustls { TlsProvider::Rustls } else { TlsProvider::NativeTls })
-            .root_certs(if is_platform { RootCerts::PlatformVerifier } else { RootCerts::WebPki });
-        config.tls_config(tls.build())
-    }
-    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-    config
-}
-
 /// Rejects a configuration for which this build lacks a feature: ureq panics when it connects, or connects without it.
 fn check_features(config: &Config, scheme: &Scheme) -> Result<(), &'static str> {
     let proxy = config.proxy().map(Proxy::protocol);
     let is_socks = proxy.is_some_and(|proxy| !matches!(proxy, ProxyProtocol::Http | ProxyProtocol::Https));
+    let needs_tls = *scheme == Scheme::HTTPS || proxy == Some(ProxyProtocol::Https);
     if is_socks && !cfg!(feature = "socks-proxy") {
-        return Err("a SOCKS proxy needs the cargo feature `socks-proxy` of handinger");
+        Err("a SOCKS proxy needs the cargo feature `socks-proxy` of handinger")
+    } else if needs_tls && !has_tls(config) {
+        Err("https needs the cargo feature `rustls` or `native-tls` of handinger")
+    } else {
+        Ok(())
     }
-    if *scheme != Scheme::HTTPS && proxy != Some(ProxyProtocol::Https) {
-        return Ok(());
-    }
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
-    {
-        use ureq::tls::{RootCerts, TlsProvider};
+}
 
-        let is_rustls = config.tls_config().provider() == TlsProvider::Rustls;
-        let is_platform = matches!(config.tls_config().root_certs(), RootCerts::PlatformVerifier);
-        if is_rustls && !cfg!(feature = "rustls") {
-            Err("TLS by rustls needs the cargo feature `rustls` of handinger")
-        } else if !is_rustls && !cfg!(feature = "native-tls") {
-            Err("TLS by the system's library needs the cargo feature `native-tls` of handinger")
-        } else if is_rustls && is_platform && !cfg!(feature = "platform-verifier") {
-            Err("the system's root certificates need the cargo feature `platform-verifier` of handinger")
-        } else {
-            Ok(())
-        }
+/// Selects the TLS library and the roots of the features.
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+fn with_tls(config: ConfigBuilder) -> ConfigBuilder {
+    let is_rustls = cfg!(feature = "rustls");
+    let is_platform = cfg!(feature = "platform-verifier");
+    let tls = TlsConfig::builder()
+        .provider(if is_rustls { TlsProvider::Rustls } else { TlsProvider::NativeTls })
+        .root_certs(if is_platform { RootCerts::PlatformVerifier } else { RootCerts::WebPki });
+    config.tls_config(tls.build())
+}
+
+/// Reports whether this build has the TLS library and the roots that the configuration selects.
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+fn has_tls(config: &Config) -> bool {
+    let tls = config.tls_config();
+    let needs_verifier = matches!(tls.root_certs(), RootCerts::PlatformVerifier);
+    match tls.provider() {
+        TlsProvider::NativeTls => cfg!(feature = "native-tls"),
+        _ => cfg!(feature = "rustls") && (cfg!(feature = "platform-verifier") || !needs_verifier),
     }
-    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-    Err("https needs the cargo feature `rustls` or `native-tls` of handinger")
+}
+
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+fn with_tls(config: ConfigBuilder) -> ConfigBuilder {
+    config
+}
+
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+fn has_tls(_: &Config) -> bool {
+    false
 }
 
 /// Returns what ureq's `DefaultConnector` does, in two halves that mark their errors.
 fn connector() -> impl Connector {
     let connector = ();
     #[cfg(feature = "socks-proxy")]
-    let connector = connector.chain(ureq::unversioned::transport::SocksConnector::default());
+    let connector = connector.chain(transport::SocksConnector::default());
     let connector = connector.chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
-    let connector = ().chain(Marked { step: Step::Connect, connector });
+    let connector = ().chain(Marked(Step::Connect, connector));
     #[cfg(feature = "rustls")]
-    let connector = connector.chain(Marked {
-        step: Step::Tls,
-        connector: ureq::unversioned::transport::RustlsConnector::default(),
-    });
+    let connector = connector.chain(Marked(Step::Tls, transport::RustlsConnector::default()));
     #[cfg(feature = "native-tls")]
-    let connector = connector.chain(Marked {
-        step: Step::Tls,
-        connector: ureq::unversioned::transport::NativeTlsConnector::default(),
-    });
+    let connector = connector.chain(Marked(Step::Tls, transport::NativeTlsConnector::default()));
     connector
 }
 
 /// A step on the way to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+enum Step {
     Lookup,
     /// TCP, and what a proxy does.
     Connect,
     Tls,
 }
 
-/// Marks the errors of a connector.
+/// A connector that marks its errors.
 #[derive(Debug)]
-struct Marked<C> {
-    step: Step,
-    connector: C,
-}
+struct Marked<C>(Step, C);
 
 impl<In: Transport, C: Connector<In>> Connector<In> for Marked<C> {
     type Out = C::Out;
 
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, Error> {
-        let result = self.connector.connect(details, chained);
-        result.map_err(|error| NotSent::mark(self.step, details.uri, error))
+    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<C::Out>, Error> {
+        let Self(step, connector) = self;
+        connector.connect(details, chained).map_err(|error| NotSent::mark(*step, details.uri, error))
     }
 }
 
 /// The mark of an error before which nothing of the request was sent.
 #[derive(Debug)]
 pub(super) struct NotSent {
-    pub(super) step: Step,
+    step: Step,
     /// The host and port of the base URL or, for the connection to a proxy, of the proxy.
-    pub(super) host: String,
+    host: String,
     pub(super) error: Error,
 }
 
@@ -177,9 +165,9 @@ impl NotSent {
     }
 
     /// Says what failed, with which host, and through which proxy.
-    pub(super) fn problem(&self, proxy: Option<&str>) -> String {
+    pub(super) fn problem(&self, proxy: Option<&Proxy>) -> String {
         let host = &self.host;
-        let (peer, via) = match proxy {
+        let (peer, via) = match proxy.and_then(|proxy| proxy.uri().authority()).map(without_user) {
             Some(proxy) if proxy == host => (format!("the proxy {host}"), String::new()),
             Some(proxy) => (host.clone(), format!(" through the proxy {proxy}")),
             None => (host.clone(), String::new()),
@@ -205,7 +193,7 @@ impl NotSent {
         }
     }
 
-    /// Whether a retry would end in the same way.
+    /// Reports whether a retry would end in the same way.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.proxy_status(), Some(403 | 407))
             || self.rejects_certificate()
@@ -249,21 +237,19 @@ impl StdError for NotSent {}
 
 /// Keeps the addresses of a host for [`MAX_ADDRESS_AGE`], because ureq looks a host up before every request, also for a
 /// connection from its pool.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct CachingResolver {
     resolver: Arc<dyn Resolver>,
     cache: Arc<Mutex<Cache>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Cache {
     /// The base URL's host and, if there is one, the proxy's, each with the time of its lookup.
-    hosts: HashMap<Host, (ResolvedSocketAddrs, Instant)>,
+    hosts: HashMap<Option<String>, (ResolvedSocketAddrs, Instant)>,
     /// How often the addresses have been forgotten.
     failures: usize,
 }
-
-type Host = (Option<Scheme>, Option<Authority>);
 
 impl CachingResolver {
     fn new(resolver: impl Resolver) -> Self {
@@ -290,7 +276,8 @@ impl Resolver for CachingResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let host = (uri.scheme().cloned(), uri.authority().cloned());
+        let host = uri.scheme().zip(uri.authority());
+        let host = host.and_then(|(scheme, authority)| DefaultResolver::host_and_port(scheme, authority));
         if let Some((addresses, looked_up)) = self.cache().hosts.get(&host)
             && looked_up.elapsed() < MAX_ADDRESS_AGE
         {
@@ -303,13 +290,6 @@ impl Resolver for CachingResolver {
         addresses.rotate_left(by);
         cache.hosts.insert(host, (addresses.clone(), Instant::now()));
         Ok(addresses)
-    }
-}
-
-impl fmt::Debug for CachingResolver {
-    /// Leaves out the hosts, because a proxy's authority holds its password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CachingResolver").finish_non_exhaustive()
     }
 }
 
@@ -371,9 +351,12 @@ impl<T: Transport> Transport for Socket<T> {
 
 /// Rounds the timeout up to the next millisecond.
 fn whole_millis(mut timeout: NextTimeout) -> NextTimeout {
-    if let time::Duration::Exact(after) = timeout.after {
+    if let transport::time::Duration::Exact(after) = timeout.after {
         let millis = Duration::new(after.as_secs(), after.subsec_millis() * 1_000_000);
         timeout.after = (millis + Duration::from_millis(1)).into();
     }
     timeout
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::error::{Failure, Stage};
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LAST_BACKOFF: Duration = Duration::from_secs(8);
 
-/// What follows from a failed attempt.
+/// The consequences of a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// A retry may succeed where the attempt failed.
@@ -27,9 +27,8 @@ pub(super) struct Verdict {
 pub(super) fn judge(method: &Method, failure: &Failure) -> Verdict {
     let may_have_been_applied = match failure.stage {
         Stage::Blocked | Stage::NotSent => false,
-        Stage::NoResponse | Stage::Unusable => true,
-        // The change was made, and its result is elsewhere (RFC 9110 §15.4.4).
-        Stage::Status(StatusCode::SEE_OTHER) => true,
+        // After a 303, the change was made, and its result is elsewhere (RFC 9110 §15.4.4).
+        Stage::NoResponse | Stage::Unusable | Stage::Status(StatusCode::SEE_OTHER) => true,
         // Statuses that are not defined are those of a server's error (RFC 9110 §15), and 101 says nothing.
         Stage::Status(status) => !(status.is_redirection() || status.is_client_error()),
     };
@@ -129,7 +128,7 @@ mod tests {
         let mut response = Response::new(Vec::new());
         *response.headers_mut() = self::headers(headers);
         let stage = Stage::Status(StatusCode::from_u16(status).unwrap());
-        Failure { response: Some(response), ..failure_at(stage) }
+        Failure { response: Some(Box::new(response)), ..failure_at(stage) }
     }
 
     /// Checks a line of the table: whether GET, PUT and DELETE are retried, whether POST is, and whether a change may have

@@ -40,7 +40,7 @@ impl From<String> for Setting {
 
 impl Setting {
     /// Names the variable in front of a problem with the value.
-    fn rejected(&self, problem: impl fmt::Display) -> String {
+    pub(super) fn rejected(&self, problem: impl fmt::Display) -> String {
         match self.variable {
             Some(variable) => format!("{variable}: {problem}"),
             None => problem.to_string(),
@@ -51,48 +51,34 @@ impl Setting {
 pub(super) struct BaseUrl {
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
-    /// The path, without a slash at its end.
-    prefix: String,
+    /// The complete URL, without a slash at its end.
+    pub(super) text: String,
 }
 
 impl BaseUrl {
-    /// Checks the base URL, and that it does not send the key unencrypted.
-    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
-        let setting = &settings.base_url;
-        let base_url = Self::parse(setting.value.trim()).map_err(|problem| setting.rejected(problem))?;
-        let is_unencrypted = base_url.scheme == Scheme::HTTP && !base_url.is_loopback();
-        if is_unencrypted && !settings.allow_insecure_http {
-            return Err(setting.rejected(format_args!(
-                "the base URL would send the key unencrypted to {}; use https, or allow_insecure_http(true)",
-                base_url.authority
-            )));
-        }
-        Ok(base_url)
-    }
-
-    fn parse(url: &str) -> Result<Self, &'static str> {
+    /// Reads a base URL to which the key may be sent.
+    pub(super) fn parse(url: &str, allow_insecure_http: bool) -> Result<Self, String> {
         // The `http` crate accepts a path that is not ASCII, and would send it as it is.
         let uri = url.parse::<Uri>().ok().filter(|_| url.is_ascii());
         let parts = uri.ok_or("the base URL is not a URL")?.into_parts();
         let scheme = parts.scheme.filter(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
         let (Some(scheme), Some(authority)) = (scheme, parts.authority) else {
-            return Err("the base URL must begin with https://, or http:// for a loopback host");
+            return Err("the base URL must begin with https://, or http:// for a loopback host".into());
         };
         if url.contains(['?', '#']) || authority.as_str().contains('@') {
-            return Err("the base URL must not carry a query, fragment, user or password");
+            return Err("the base URL must not carry a query, fragment, user or password".into());
         }
         if !is_host_and_port(&authority) {
-            return Err("the base URL's host or port is not valid");
+            return Err("the base URL's host or port is not valid".into());
         }
-        let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
-        Ok(Self { scheme, authority, prefix: path.trim_end_matches('/').to_owned() })
-    }
-
-    /// Returns the URL of a path below the base URL.
-    pub(super) fn join(&self, path: &str) -> Result<Uri, &'static str> {
-        let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
-        let uri = uri.path_and_query(format!("{}{path}", self.prefix)).build();
-        uri.map_err(|_| "the URL is too long")
+        let base_url = Self { scheme, authority, text: url.trim_end_matches('/').to_owned() };
+        if base_url.scheme == Scheme::HTTP && !base_url.is_loopback() && !allow_insecure_http {
+            return Err(format!(
+                "the base URL would send the key unencrypted to {}; use https, or allow_insecure_http(true)",
+                base_url.authority
+            ));
+        }
+        Ok(base_url)
     }
 
     /// Describes the target of a redirect: its origin alone, because a path may hold a secret.
@@ -123,8 +109,8 @@ pub(super) fn without_user(authority: &Authority) -> &str {
     authority.as_str().rsplit('@').next().unwrap_or_default()
 }
 
-/// Whether the authority is exactly a host and at most a port. The `http` crate ends a host at the first `]`, and ureq
-/// would take a port that is none for the scheme's.
+/// Reports whether the authority is exactly a host and at most a port, because the `http` crate ends a host at the first
+/// `]`, and ureq takes an invalid port for the scheme's.
 fn is_host_and_port(authority: &Authority) -> bool {
     let host = authority.host();
     match authority.as_str().strip_prefix(host) {
@@ -136,26 +122,19 @@ fn is_host_and_port(authority: &Authority) -> bool {
     }
 }
 
-impl fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
-    }
-}
-
-/// Returns the headers of every request, those included that ureq would otherwise add to each one anew.
+/// Returns the headers of every request.
 pub(super) fn headers(settings: &Settings, authority: &Authority) -> Result<HeaderMap, String> {
     let key = &settings.api_key;
     let authorization = authorization(key.value.trim()).map_err(|problem| key.rejected(problem))?;
     let user_agent =
         printable(&settings.user_agent).ok_or("the user agent has a control or non-ASCII character")?;
+    // ureq would make the host anew for each request.
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "the base URL's host is not valid")?;
-    let encoding = if cfg!(feature = "gzip") { "gzip" } else { "identity" };
     let mut headers = HeaderMap::new();
+    headers.insert(header::HOST, host);
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::USER_AGENT, user_agent);
-    headers.insert(header::HOST, host);
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     for (name, setting) in &settings.headers {
         let (name, value) = custom(name, &setting.value).map_err(|problem| setting.rejected(problem))?;
         // `insert` panics beyond some thousands of headers.
@@ -192,7 +171,7 @@ fn custom(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
     Ok((name, value))
 }
 
-/// Whether the header describes the connection or the message, or is set by the client itself.
+/// Reports whether the header describes the connection or the message, or is set by the client itself.
 fn is_reserved(name: &HeaderName) -> bool {
     let is_framing =
         matches!(name.as_str(), "connection" | "expect" | "te" | "transfer-encoding" | "upgrade");

@@ -31,7 +31,9 @@ fn a_walk_takes_one_connection_and_one_request_a_page() {
     type Walk = fn(HandingerClient) -> usize;
     let walks: [(&str, Walk); 2] = [
         ("executions", |client| client.executions("wrk_1").map(Result::unwrap).count()),
-        ("execution_pages", |client| client.execution_pages("wrk_1").flat_map(Result::unwrap).count()),
+        ("execution_pages", |client| {
+            client.execution_pages("wrk_1").flat_map(|page| page.unwrap().logs).count()
+        }),
     ];
     for (name, walk) in walks {
         let server = history(40);

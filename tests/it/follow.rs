@@ -1,13 +1,16 @@
-//! `Follow`, over the fake. Its rule is tested against a model in `src/executions/follow/tests.rs`.
+//! `Follow`, over sockets. Its rules are tested against a model in `src/follow/tests.rs`.
 
+use std::env;
 use std::iter::FusedIterator;
-use std::sync::Arc;
+use std::process;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use handinger::fake::FakeHandinger;
-use handinger::{Cursor, Error, ErrorKind, Follow, HandingerClient, WebhookExecution};
+use handinger::{Cursor, ErrorKind, Follow, HandingerClient, WebhookExecution};
 
-use crate::support::{Server, Waits, builder, response_with};
+use crate::pages::page;
+use crate::support::{Server, Waits, builder, client, response, response_with};
 
 const WORKER: &str = "wrk_1";
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,38 +23,26 @@ fn fake_with(count: usize) -> FakeHandinger {
     fake
 }
 
-fn deliver(fake: &FakeHandinger, count: usize) -> Vec<String> {
-    (0..count).map(|_| fake.deliver(WORKER, 200).unwrap().execution.id).collect()
+fn deliver(fake: &FakeHandinger, count: usize) {
+    (0..count).for_each(|_| drop(fake.deliver(WORKER, 200)));
 }
 
-fn ids(executions: Vec<WebhookExecution>) -> Vec<String> {
-    executions.into_iter().map(|execution| execution.id).collect()
-}
-
-fn client(fake: &FakeHandinger, sleep: impl Fn(Duration) + Send + Sync + 'static) -> HandingerClient {
-    HandingerClient::builder(fake.api_key()).base_url(fake.base_url()).sleep_with(sleep).build().unwrap()
-}
-
-/// A client, and its waits, during each of which this many are delivered.
-fn delivering_while_it_waits(fake: &Arc<FakeHandinger>, count: usize) -> (HandingerClient, Waits) {
-    let waits = Waits::default();
-    let (record, server) = (waits.recorder(), Arc::clone(fake));
-    let client = client(fake, move |wait| {
-        record(wait);
-        deliver(&server, count);
-    });
-    (client, waits)
+fn ids<'a>(executions: impl IntoIterator<Item = &'a WebhookExecution>) -> Vec<&'a str> {
+    executions.into_iter().map(|execution| execution.id.as_str()).collect()
 }
 
 #[test]
 fn poll_returns_what_is_new_since_the_call_before_oldest_first() {
     let fake = fake_with(3);
     let mut follow = fake.client().follow(WORKER);
+    assert!(follow.poll_after().is_zero());
     assert_eq!(follow.poll().unwrap(), []);
-    assert_eq!(follow.poll().unwrap(), []);
+    assert_eq!(follow.poll_after(), 10 * SECOND);
     for count in [1, 2, 50, 120] {
-        let new = deliver(&fake, count);
-        assert_eq!(ids(follow.poll().unwrap()), new);
+        deliver(&fake, count);
+        let new = follow.poll().unwrap();
+        let history: Vec<_> = fake.client().executions(WORKER).take(count).map(Result::unwrap).collect();
+        assert_eq!(ids(&new), ids(history.iter().rev()));
         assert_eq!(follow.poll().unwrap(), []);
     }
 }
@@ -59,72 +50,20 @@ fn poll_returns_what_is_new_since_the_call_before_oldest_first() {
 #[test]
 fn next_yields_executions_as_they_come_and_waits_through_the_seam() {
     let fake = Arc::new(fake_with(3));
-    let (client, waits) = delivering_while_it_waits(&fake, 2);
-    let before = fake.request_count();
-    let new: Vec<_> = client.follow(WORKER).take(5).map(|execution| execution.unwrap().id).collect();
-    let history: Vec<_> = client.executions(WORKER).map(|execution| execution.unwrap().id).collect();
-    assert!(new.iter().eq(history[..6].iter().rev().take(5)));
-    assert_eq!(waits.take(), [Duration::from_secs(10); 3]);
-    assert_eq!(fake.request_count() - before, 4 + 1);
-
-    client.follow(WORKER).interval(SECOND).next().unwrap().unwrap();
-    assert_eq!(waits.take(), [SECOND]);
-}
-
-#[test]
-fn an_interval_of_zero_is_rejected_before_any_request() {
-    let fake = fake_with(1);
-    let before = fake.request_count();
-    let mut follow = fake.client().follow("wrk 1").interval(Duration::ZERO);
-    let error = follow.next().unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(error.to_string(), "follow executions of worker wrk%201: the interval must be more than zero");
-    assert!(follow.next().is_none());
-    assert_eq!(fake.request_count(), before);
-}
-
-#[test]
-fn a_client_of_the_fake_waits_at_least_a_millisecond_between_rounds() {
-    let fake = fake_with(1);
-    let mut follow = fake.client().follow(WORKER);
-    follow.poll().unwrap();
-    let (before, start) = (fake.request_count(), Instant::now());
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(50));
-            deliver(&fake, 1);
-        });
-        follow.next().unwrap().unwrap();
-    });
-    let rounds = fake.request_count() - before;
-    assert!(rounds as u128 <= start.elapsed().as_millis() + 2, "{rounds} in {:?}", start.elapsed());
-}
-
-#[test]
-fn what_is_written_late_is_yielded_within_the_overlap() {
-    let fake = fake_with(3);
-    let mut follow = fake.client().follow(WORKER);
-    let mut hour = fake.client().follow(WORKER).overlap(3600 * SECOND);
-    follow.poll().unwrap();
-    hour.poll().unwrap();
-    for (seconds, by_default) in [(599, true), (700, false)] {
-        let late = fake.deliver_with(WORKER, |execution| execution.created_at -= seconds * SECOND).unwrap();
-        let expected = if by_default { vec![late.execution.clone()] } else { vec![] };
-        assert_eq!(follow.poll().unwrap(), expected, "{seconds} s");
-        assert_eq!(hour.poll().unwrap(), [late.execution], "{seconds} s");
-    }
-}
-
-#[test]
-fn where_it_starts_changes_neither_the_interval_nor_the_overlap() {
-    let fake = Arc::new(fake_with(3));
-    let (client, waits) = delivering_while_it_waits(&fake, 1);
-    let mut follow = client.follow(WORKER).interval(SECOND).overlap(3600 * SECOND).starting_from(None);
-    follow.poll().unwrap();
-    let late = fake.deliver_with(WORKER, |execution| execution.created_at -= 700 * SECOND).unwrap();
-    assert_eq!(follow.poll().unwrap(), [late.execution]);
-    follow.next().unwrap().unwrap();
-    assert_eq!(waits.take(), [SECOND]);
+    let waits = Waits::default();
+    let (record, server) = (waits.recorder(), Arc::clone(&fake));
+    let delivering = move |wait: Duration| {
+        record(wait);
+        if !wait.is_zero() {
+            deliver(&server, 2);
+        }
+    };
+    let client = HandingerClient::builder(fake.api_key()).base_url(fake.base_url());
+    let client = client.sleep_with(delivering).build().unwrap();
+    let new: Vec<_> = client.follow(WORKER).interval(SECOND).take(5).map(Result::unwrap).collect();
+    let history: Vec<_> = client.executions(WORKER).take(6).map(Result::unwrap).collect();
+    assert_eq!(ids(&new), ids(history.iter().rev().take(5)));
+    assert_eq!(waits.take().into_iter().filter(|wait| !wait.is_zero()).collect::<Vec<_>>(), [SECOND; 3]);
 }
 
 #[test]
@@ -132,114 +71,170 @@ fn another_run_goes_on_from_the_cursor_after_any_item() {
     let fake = fake_with(3);
     let mut follow = fake.client().follow(WORKER);
     follow.poll().unwrap();
-    let new = deliver(&fake, 4);
+    deliver(&fake, 4);
+    let new = fake.client().follow(WORKER).starting_from(follow.cursor().clone()).poll().unwrap();
     for yielded in 0..new.len() {
-        let line = follow.cursor().to_string();
-        let mut other = fake.client().follow(WORKER).starting_from(line.parse::<Cursor>().unwrap());
-        assert_eq!(ids(other.poll().unwrap()), new[yielded..]);
-        assert_eq!(follow.next().unwrap().unwrap().id, new[yielded]);
+        let cursor: Cursor = follow.cursor().to_string().parse().unwrap();
+        assert_eq!(fake.client().follow(WORKER).starting_from(cursor).poll().unwrap(), new[yielded..]);
+        assert_eq!(follow.next().unwrap().unwrap(), new[yielded]);
     }
     // What `next` has left of its round is returned without a request.
     deliver(&fake, 2);
     follow.next().unwrap().unwrap();
     let before = fake.request_count();
+    assert!(follow.poll_after().is_zero());
     assert_eq!(follow.poll().unwrap().len(), 1);
     assert_eq!(fake.request_count(), before);
     assert_eq!(fake.client().follow(WORKER).starting_from(None).poll().unwrap(), []);
 }
 
 #[test]
-fn an_error_is_an_item_and_nothing_is_lost() {
+fn cursor_in_a_file_goes_from_run_to_run() {
+    let path = env::temp_dir().join(format!("handinger-run-{}.cursor", process::id()));
+    let fake = fake_with(3);
+    for (new, delivered) in [(0, 2), (2, 0), (0, 1), (1, 0)] {
+        let mut follow = fake.client().follow(WORKER).starting_from(Cursor::load(&path).unwrap());
+        assert_eq!(follow.poll().unwrap().len(), new);
+        follow.cursor().save(&path).unwrap();
+        deliver(&fake, delivered);
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn error_of_a_round_loses_nothing() {
     let fake = fake_with(60);
     let mut follow = fake.client().follow(WORKER);
-    // At the start, and at the second page of a round.
     fake.fail_next(3, 500);
     assert_eq!(follow.next().unwrap().unwrap_err().status(), Some(500));
     follow.poll().unwrap();
-    let new = deliver(&fake, 60);
-    let cursor = follow.cursor();
+    deliver(&fake, 60);
+    let cursor = follow.cursor().clone();
     fake.fail_next(3, 503);
     assert_eq!(follow.next().unwrap().unwrap_err().status(), Some(503));
-    assert_eq!(follow.cursor(), cursor);
-    assert!(follow.by_ref().take(60).map(|execution| execution.unwrap().id).eq(new));
-    fake.fail_next(3, 503);
-    assert!(follow.poll().is_err());
-    assert_eq!(follow.poll().unwrap(), []);
+    assert!(!follow.is_over());
+    assert_eq!(follow.cursor(), &cursor);
+    assert_eq!(follow.by_ref().take(60).filter_map(Result::ok).count(), 60);
 }
 
 #[test]
-fn after_an_error_it_waits_as_long_as_the_server_asks_up_to_an_hour() {
-    for (asked, wait) in [("5", 10), ("120", 120), ("7200", 3600)] {
-        let server = Server::responding([response_with(429, &[("Retry-After", asked)], "")]);
-        let waits = Waits::default();
-        let client = builder(server.base_url()).sleep_with(waits.recorder()).max_retries(0).build().unwrap();
+fn iterator_ends_after_what_no_later_round_can_mend_and_goes_on_after_all_else() {
+    let html = response(200, "<!DOCTYPE html><title>Sign in</title>");
+    let truncated = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{".to_vec();
+    let statuses =
+        [(400, true), (401, true), (403, true), (404, true), (408, false), (409, false), (418, true)];
+    let statuses =
+        statuses.into_iter().chain([(422, true), (429, false), (500, false), (503, false), (600, false)]);
+    let mut cases: Vec<_> = statuses.map(|(status, is_over)| (response(status, ""), is_over)).collect();
+    cases.extend([(html, false), (truncated, false), (response_with(302, &[("Location", "/")], ""), true)]);
+    for (response, is_over) in cases {
+        let shown = String::from_utf8_lossy(&response).into_owned();
+        let server = Server::responding([response.clone(), response, page("a", "1")]);
+        let client = builder(server.base_url()).max_retries(0).build().unwrap();
         let mut follow = client.follow(WORKER);
-        assert!(follow.next().unwrap().unwrap_err().is_rate_limited());
-        assert!(waits.take().is_empty(), "the first round is made at once");
-        assert!(follow.next().unwrap().unwrap_err().is_rate_limited());
-        assert_eq!(waits.take(), [wait * SECOND], "{asked}");
+        follow.next().unwrap().unwrap_err();
+        assert_eq!(follow.is_over(), is_over, "{shown}");
+        if is_over {
+            assert!(follow.next().is_none() && follow.next().is_none(), "{shown}");
+            assert_eq!(server.requests().len(), 1, "{shown}");
+        } else {
+            follow.next().unwrap().unwrap_err();
+            assert_eq!(follow.poll().unwrap(), [], "{shown}");
+        }
+        // A program that polls on may do so.
+        if is_over {
+            follow.poll().unwrap_err();
+            follow.poll().unwrap();
+            assert!(!follow.is_over(), "{shown}");
+        }
     }
+    let mut unreachable = client("http://127.0.0.1:1").follow(WORKER);
+    assert!(unreachable.poll().unwrap_err().is_connect());
+    assert!(!unreachable.is_over());
 }
 
 #[test]
-fn executions_that_are_all_gone_are_reported_once() {
+fn server_can_ask_for_a_longer_wait_up_to_an_hour() {
+    for (asked, wait) in [("5", 10), ("120", 120), ("7200", 3600)] {
+        let server = Server::responding([response_with(429, &[("Retry-After", asked)], ""), page("a", "1")]);
+        let client = builder(server.base_url()).max_retries(0).build().unwrap();
+        let mut follow = client.follow(WORKER);
+        assert!(follow.poll().unwrap_err().is_rate_limited());
+        assert_eq!(follow.poll_after(), wait * SECOND, "{asked}");
+        follow.poll().unwrap();
+        assert_eq!(follow.poll_after(), 10 * SECOND);
+    }
+}
+
+/// With an interval of an hour, and a program that polls as the documentation shows.
+#[test]
+fn channel_stops_a_program_that_polls_at_once() {
+    let fake = fake_with(1);
+    let (stopper, stop) = mpsc::channel();
+    let mut follow = fake.client().follow(WORKER).interval(3600 * SECOND);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let daemon = scope.spawn(move || {
+            loop {
+                follow.poll().unwrap();
+                if stop.recv_timeout(follow.poll_after()).is_ok() {
+                    break;
+                }
+            }
+        });
+        // The first round is made at once, and the wait begins.
+        while fake.request_count() < 2 {
+            std::thread::yield_now();
+        }
+        stopper.send(()).unwrap();
+        daemon.join().unwrap();
+    });
+    assert!(start.elapsed() < 10 * SECOND);
+    assert_eq!(fake.request_count(), 2);
+}
+
+#[test]
+fn unusable_settings_and_cursors_are_rejected_without_a_request() {
     let fake = fake_with(3);
-    let mut follow = fake.client().follow(WORKER);
-    follow.poll().unwrap();
-    for execution in fake.client().executions(WORKER) {
-        fake.remove_execution(WORKER, &execution.unwrap().id);
+    fake.add_worker("wrk 2");
+    let mut other = fake.client().follow("wrk 2");
+    let unstarted = other.cursor().clone();
+    other.poll().unwrap();
+    let before = fake.request_count();
+    let of_another = "list executions of worker wrk_1: the cursor is of worker wrk 2";
+    for (mut follow, message) in [
+        (fake.client().follow(WORKER).starting_from(unstarted), of_another),
+        (fake.client().follow(WORKER).starting_from(other.cursor().clone()), of_another),
+        (
+            fake.client().follow("wrk 2").interval(Duration::ZERO),
+            "list executions of worker wrk%202: the interval must be more than zero",
+        ),
+    ] {
+        let cursor = follow.cursor().clone();
+        let error = follow.poll().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), message);
+        assert!(follow.is_over() && follow.next().is_none());
+        assert_eq!(follow.cursor(), &cursor, "what is saved is not overwritten");
     }
-    let new = deliver(&fake, 2);
-    let error = follow.next().unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Incomplete);
-    assert_eq!(
-        error.to_string(),
-        "list executions of worker wrk_1: executions may be missing: none of those yielded before is left"
-    );
-    assert!(follow.take(2).map(|execution| execution.unwrap().id).eq(new));
+    assert_eq!(fake.request_count(), before);
 }
 
 #[test]
-fn a_cursor_of_another_worker_is_rejected_without_a_request() {
-    let fake = fake_with(3);
-    let mut other = fake.client().follow("wrk_2");
-    fake.add_worker("wrk_2");
-    for cursor in [other.cursor(), {
-        other.poll().unwrap();
-        other.cursor()
-    }] {
-        let before = fake.request_count();
-        let mut follow = fake.client().follow(WORKER).starting_from(cursor.clone());
-        let assert_rejected = |error: Error| {
-            assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert_eq!(error.to_string(), "follow executions of worker wrk_1: the cursor is of worker wrk_2");
-        };
-        assert_rejected(follow.poll().unwrap_err());
-        assert_rejected(
-            fake.client().follow(WORKER).starting_from(cursor.clone()).next().unwrap().unwrap_err(),
-        );
-        assert_eq!(follow.cursor(), cursor, "what is saved is not overwritten");
-        assert!(follow.next().is_none());
-        assert_eq!(fake.request_count(), before);
-    }
+fn settings_outlast_a_new_start() {
+    let follow = client("http://127.0.0.1:1").follow(WORKER).interval(SECOND).overlap(3600 * SECOND);
+    let debug = "Follow { worker_id: \"wrk_1\", interval: 1s, overlap: 3600s, .. }";
+    assert_eq!(format!("{:?}", follow.starting_from(None)), debug);
 }
 
 #[test]
-fn invalid_input_ends_it() {
-    let client = fake_with(0).client();
-    let mut follow = client.follow("..");
-    assert_eq!(follow.next().unwrap().unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert!(follow.next().is_none());
-}
-
-#[test]
-fn it_owns_what_it_needs_and_shows_nothing_secret() {
-    fn is_fused_and_owned(_: &(impl FusedIterator + Send + 'static)) {}
+fn iterator_is_owned_and_its_cursor_holds_nothing_secret() {
+    fn is_fused_and_owned(_: &(impl FusedIterator + Send + Sync + 'static)) {}
 
     let fake = fake_with(2);
     let mut follow: Follow = fake.client().follow(WORKER);
     is_fused_and_owned(&follow);
     follow.poll().unwrap();
-    assert_eq!(format!("{follow:?}"), "Follow { worker_id: \"wrk_1\", interval: 10s, overlap: 600s, .. }");
+    assert_eq!(format!("{follow:?}"), "Follow { worker_id: \"wrk_1\", interval: 10s, overlap: 120s, .. }");
     assert!(!follow.cursor().to_string().contains("example.com"));
 }

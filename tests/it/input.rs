@@ -76,13 +76,13 @@ fn calls_reject_page_0_blank_urls_and_timeouts_of_zero() {
         assert_rejected(&client.update_webhook("wrk_1", url).unwrap_err(), display);
     }
     let error = client.with_timeout(zero).delete_webhook("wrk_1").unwrap_err();
-    assert_rejected(&error, "delete webhook of worker wrk_1: the timeout must be more than zero");
+    assert_rejected(&error, "delete webhook of worker wrk_1: a timeout must be more than zero");
     let error = client.with_total_timeout(zero).delete_webhook("wrk_1").unwrap_err();
-    assert_rejected(&error, "delete webhook of worker wrk_1: the total_timeout must be more than zero");
+    assert_rejected(&error, "delete webhook of worker wrk_1: a timeout must be more than zero");
     let builder = || builder(server.base_url());
-    assert_not_built(builder().timeout(zero), "the timeout must be more than zero");
-    assert_not_built(builder().connect_timeout(zero), "the connect_timeout must be more than zero");
-    assert_not_built(builder().total_timeout(zero), "the total_timeout must be more than zero");
+    assert_not_built(builder().timeout(zero), "a timeout must be more than zero");
+    assert_not_built(builder().connect_timeout(zero), "a timeout must be more than zero");
+    assert_not_built(builder().total_timeout(zero), "a timeout must be more than zero");
     assert_eq!(server.connections(), 0);
 
     client.list_executions("wrk_1", u64::MAX).unwrap();
@@ -174,7 +174,7 @@ fn base_url_is_http_with_a_host_and_at_most_a_port_and_a_path() {
 fn plain_http_needs_a_loopback_host_or_allow_insecure_http() {
     for host in "localhost LOCALHOST:8080 127.0.0.1 127.8.9.10:80 [::1]:8080 [::ffff:127.0.0.1]".split(' ') {
         let client = builder(format!("http://{host}/v1/")).build().unwrap();
-        assert!(format!("{client:?}").contains(&format!("base_url: http://{host}/v1,")), "{client:?}");
+        assert!(format!("{client:?}").contains(&format!("base_url: \"http://{host}/v1\",")), "{client:?}");
     }
     let remote = "a.example localhost.a.example localhost. 127.0.0.1.a.example 127.0.0.1. 127.1 2130706433 \
         0.0.0.0 10.0.0.1:8080 [::] [::ffff:10.0.0.1] [localhost]";
@@ -262,7 +262,7 @@ fn blank_variables_are_not_set() {
     assert_eq!(blank, run("build", [KEY, "", ""].map(OsStr::new)));
     assert_eq!(
         blank,
-        "HandingerClient { base_url: https://handinger.com, \
+        "HandingerClient { base_url: \"https://handinger.com\", \
          options: Options { timeout: 60s, connect_timeout: 5s, total_timeout: None, max_retries: 2 }, .. }"
     );
 }

@@ -6,8 +6,6 @@ mod errors;
 mod examples;
 mod executions;
 mod fake;
-mod fake_faults;
-mod fake_life;
 mod fake_server;
 mod faults;
 mod follow;

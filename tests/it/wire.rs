@@ -165,7 +165,7 @@ fn response_that_is_no_json_says_what_came() {
         (&b""[..], "the response is empty: empty"),
         (b"whk_s3cret", no_json),
         (b"\x80\xff", "the response is not JSON: not UTF-8"),
-        (b"<h1>Sign\n <b>in</b></h1>", "the response is HTML, not JSON: Sign in: expected value"),
+        (b"<h1>Sign\n in</h1>", "the response is HTML, not JSON: Sign in: expected value"),
         (b"<html>whk_s3cret</html>", "the response is HTML, not JSON: expected value"),
         (
             format!("<title>Sign in with {KEY}</title>").as_bytes(),

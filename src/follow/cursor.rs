@@ -1,0 +1,322 @@
+//! What [`Follow`](super::Follow) has yielded so far, and what a round of requests finds that is new.
+//!
+//! An execution *counts* if its time is not below the floor. A round yields those that count and are not known, the
+//! oldest first; yielding makes an id known. When all is yielded, the floor rises, and ids below it are forgotten. The
+//! first round makes known what counts, and yields nothing. The invariants are:
+//!
+//! > 1. What was yielded, or was there at the start, is known or below the floor.
+//! > 2. What is below the floor, but was neither yielded nor there at the start, was written more than `overlap` after
+//! >    its time; or a gap has been reported.
+//!
+//! So each execution is yielded once, and a new one is missed in silence only if it is written that late. The first
+//! holds because the floor never falls, not even if a later run sets a longer overlap: hence it is kept, and not derived.
+//!
+//! The second holds because of how far the floor rises. Let N be the newest known execution that is not later than the
+//! start of the round, and E one that the round has not found. E was written after the round's first request.
+//!
+//! - To `overlap` before N: N was written before that request too, since a round leaves what is newer than its whole
+//!   first page to the next one. So E is later than N less `overlap`, or too late.
+//! - To N itself, if the round starts `overlap` or more after the first round without news: N was written before that
+//!   one, so E is later than N, or too late. That does not depend on the clocks of two machines. An idle round is then one
+//!   request.
+//!
+//! An execution from the future would raise the floor above what is yet to come: it is ignored until its time has come.
+//!
+//! # Gaps
+//!
+//! A gap is reported before what was found: the walk's; a round of [`MAX_REQUESTS`] that did not reach the floor; and
+//! that something is new, and nothing was met that is known or below the floor. As long as one such execution is left,
+//! all that came after it were there for a round to read, because a service removes the oldest first. If none is left,
+//! later ones may have come and gone. That is no gap if the history has fewer than [`KEPT`] executions, because a service
+//! keeps so many, or keeps each for at least [`KEPT_FOR`]: nothing was known, or the cursor is no older than that.
+//!
+//! What is newer than the whole first page came during the walk. Yielded now, it would hide that what came before it in
+//! the same time is gone already.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+use std::vec;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use time::OffsetDateTime;
+
+use crate::error::Error;
+use crate::types::WebhookExecution;
+
+const VERSION: u32 = 1;
+
+/// After so many requests, a round ends.
+pub(super) const MAX_REQUESTS: u32 = 4_000;
+/// How many executions a service keeps, or
+const KEPT: u64 = 50;
+/// for how long it keeps each, in milliseconds.
+const KEPT_FOR: i64 = 2 * 60 * 60 * 1_000;
+
+const NONE_LEFT: &str = "executions may be missing: none of those yielded before is left";
+
+/// A place in a worker's delivery history, up to which [`Follow`](crate::Follow) has yielded; returned by
+/// [`Follow::cursor`](crate::Follow::cursor).
+///
+/// [`save`](Self::save) and [`load`](Self::load) keep it in a file. For a column of a database, `Display` and `FromStr`
+/// convert it to a line of text; any format of serde works, too. Its content is not part of the API, but later versions
+/// of this crate read it. It holds no secret: the worker id, some times, and the ids of the executions within the
+/// [`overlap`](crate::Follow::overlap), 45 bytes each as text.
+///
+/// ```
+/// # let fake = handinger::fake::FakeHandinger::start();
+/// # fake.add_worker("wrk_1");
+/// # let client = fake.client();
+/// use handinger::{Cursor, ErrorKind};
+///
+/// let mut follow = client.follow("wrk_1");
+/// follow.poll()?;
+/// let line = follow.cursor().to_string();
+/// let cursor: Cursor = line.parse()?;
+/// assert_eq!(&cursor, follow.cursor());
+///
+/// assert_eq!("garbage".parse::<Cursor>().unwrap_err().kind(), ErrorKind::InvalidInput);
+/// # Ok::<(), handinger::Error>(())
+/// ```
+// All times are in milliseconds since the epoch. Absent options are not skipped, because MessagePack knows fields by
+// their places.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cursor {
+    #[serde(deserialize_with = "known_version")]
+    version: u32,
+    pub(super) worker_id: String,
+    /// Whether the first round has succeeded.
+    started: bool,
+    /// `None` if nothing was known yet.
+    floor: Option<i64>,
+    /// The ids that are known, and their times, none below the floor.
+    known: Vec<(String, i64)>,
+    /// The start of the last round. One that meets nothing after a long time does not count, because what it misses may be
+    /// gone: the next execution then reports that.
+    current_at: Option<i64>,
+    /// The start of the first round since which nothing new has come.
+    quiet_since: Option<i64>,
+}
+
+fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let version = u32::deserialize(deserializer)?;
+    if version == VERSION { Ok(version) } else { Err(D::Error::custom("an unknown version of a cursor")) }
+}
+
+impl Cursor {
+    /// Reads a cursor that was [saved](Self::save) to a file. Returns `None` if there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the file; of kind [`InvalidData`](io::ErrorKind::InvalidData) if it is empty, or holds something
+    /// else. To start anew from now, delete the file.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir();
+    /// use handinger::Cursor;
+    ///
+    /// assert!(Cursor::load(directory.join("no-such.cursor"))?.is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn load(path: impl AsRef<Path>) -> io::Result<Option<Self>> {
+        let path = path.as_ref();
+        let text = match fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result?,
+        };
+        text.parse().map(Some).map_err(|error: Error| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+        })
+    }
+
+    /// Saves the cursor to a file, which is complete at any moment: this writes a temporary file beside it, with `.tmp`
+    /// after its name, syncs it to the disk, and renames it.
+    ///
+    /// This costs the cursor's whole size: save once a round, not once an execution.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing and renaming the file. The old file is then still there.
+    ///
+    /// ```
+    /// # let fake = handinger::fake::FakeHandinger::start();
+    /// # fake.add_worker("wrk_1");
+    /// # let client = fake.client();
+    /// # let path = std::env::temp_dir().join(format!("handinger-save-{}.cursor", std::process::id()));
+    /// use handinger::Cursor;
+    ///
+    /// let mut follow = client.follow("wrk_1").starting_from(Cursor::load(&path)?);
+    /// for execution in follow.poll()? {
+    ///     println!("{execution:?}");
+    /// }
+    /// follow.cursor().save(&path)?;
+    /// # assert_eq!(Cursor::load(&path)?.as_ref(), Some(follow.cursor()));
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn save(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let mut file = File::create(&temporary)?;
+        writeln!(file, "{self}")?;
+        file.sync_all()?;
+        drop(file); // Windows renames no open file.
+        fs::rename(temporary, path)
+    }
+
+    /// A cursor before the first round.
+    pub(super) fn new(worker_id: &str) -> Self {
+        Self {
+            version: VERSION,
+            worker_id: worker_id.to_owned(),
+            started: false,
+            floor: None,
+            known: Vec::new(),
+            current_at: None,
+            quiet_since: None,
+        }
+    }
+
+    pub(super) fn know(&mut self, execution: &WebhookExecution) {
+        self.known.push((execution.id.clone(), millis(execution.created_at)));
+        self.quiet_since = None;
+    }
+
+    fn raise_floor(&mut self, start: i64, overlap: i64) {
+        let is_quiet = self.quiet_since.is_some_and(|since| start.saturating_sub(since) >= overlap);
+        let newest = self.known.iter().map(|(_, at)| *at).filter(|at| *at <= start).max();
+        let floor = newest.map(|newest| {
+            if is_quiet { newest.min(start.saturating_sub(overlap)) } else { newest.saturating_sub(overlap) }
+        });
+        self.floor = self.floor.max(floor);
+        self.known.retain(|(_, at)| Some(*at) >= self.floor);
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        // serde_json's message may repeat the text, which may be a secret if it is that of a wrong file.
+        serde_json::from_str(text)
+            .map_err(|_| Error::invalid_input("read cursor", "not a cursor that this version can read"))
+    }
+}
+
+/// A time in whole milliseconds, rounded down.
+fn millis(time: OffsetDateTime) -> i64 {
+    time.unix_timestamp() * 1_000 + i64::from(time.millisecond())
+}
+
+/// A round of requests: takes in a history from its newest execution on.
+pub(super) struct Round<'a> {
+    cursor: &'a Cursor,
+    known: HashSet<&'a str>,
+    start: i64,
+    overlap: i64,
+    /// The cursor's, or in the first round `overlap` before the newest execution so far.
+    floor: Option<i64>,
+    /// The newest time on the first page.
+    newest: Option<OffsetDateTime>,
+    has_met_known: bool,
+    found: Vec<WebhookExecution>,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(cursor: &'a Cursor, start: OffsetDateTime, overlap: Duration) -> Self {
+        Self {
+            cursor,
+            known: cursor.known.iter().map(|(id, _)| id.as_str()).collect(),
+            start: millis(start),
+            overlap: i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX),
+            floor: cursor.floor,
+            newest: None,
+            has_met_known: false,
+            found: Vec::new(),
+        }
+    }
+
+    /// Takes in the next page. Returns whether it reaches below the floor and has nothing new: a service may list by the
+    /// time of writing, so that one execution below the floor says nothing of those behind it.
+    pub(super) fn accept(&mut self, page: Vec<WebhookExecution>) -> bool {
+        if self.newest.is_none() {
+            self.newest = page.iter().map(|execution| execution.created_at).max();
+        }
+        let found_before = self.found.len();
+        let mut reaches_below = false;
+        for execution in page {
+            let at = millis(execution.created_at);
+            if Some(at) < self.floor {
+                reaches_below = true;
+            } else if self.known.contains(execution.id.as_str()) {
+                self.has_met_known = true;
+            } else if Some(execution.created_at) <= self.newest {
+                if !self.cursor.started && at <= self.start {
+                    self.floor = self.floor.max(Some(at.saturating_sub(self.overlap)));
+                }
+                self.found.push(execution);
+            }
+        }
+        self.has_met_known |= reaches_below;
+        reaches_below && self.found.len() == found_before
+    }
+
+    /// Ends the round: the walk may have a gap, and the history has so many executions in all.
+    pub(super) fn end(mut self, gap: Option<&'static str>, total: u64) -> Found {
+        let Self { cursor, start, .. } = self;
+        let has_news = !self.found.is_empty();
+        // So young that a service that keeps each execution for a time has removed none since.
+        let is_recent = cursor.current_at.is_none_or(|at| start.saturating_sub(at) <= KEPT_FOR);
+        let is_complete = total < KEPT && (cursor.known.is_empty() || is_recent);
+        let has_lost_all = cursor.started && has_news && !self.has_met_known && !is_complete;
+
+        let mut next = cursor.clone();
+        self.found.iter().for_each(|execution| next.know(execution));
+        next.started = true;
+        if is_recent || has_news || self.has_met_known {
+            next.current_at = Some(start);
+        }
+        if !has_news {
+            next.quiet_since.get_or_insert(start);
+        }
+        next.raise_floor(start, self.overlap);
+
+        if !cursor.started {
+            self.found.clear();
+        }
+        // Those of one time are yielded in the order in which they were written.
+        self.found.reverse();
+        self.found.sort_by_key(|execution| execution.created_at);
+        Found {
+            gap: gap.or(has_lost_all.then_some(NONE_LEFT)),
+            executions: self.found.into_iter(),
+            cursor: next,
+        }
+    }
+}
+
+/// What a round has found.
+pub(super) struct Found {
+    /// Why executions may be missing, if they may.
+    pub(super) gap: Option<&'static str>,
+    /// Those to yield, the oldest first.
+    pub(super) executions: vec::IntoIter<WebhookExecution>,
+    /// The cursor when all is yielded.
+    pub(super) cursor: Cursor,
+}
+
+#[cfg(test)]
+mod tests;

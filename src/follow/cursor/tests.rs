@@ -1,0 +1,127 @@
+//! What a cursor accepts to be. Its rule is tested with [`Follow`](crate::Follow).
+
+use std::env;
+use std::path::PathBuf;
+use std::process;
+
+use super::*;
+use crate::error::ErrorKind;
+
+const SAVED: &str = r#"{"version":1,"workerId":"wrk_1","started":true,"floor":5,"known":[["whe_1",5],["whe_2",7]],"currentAt":9,"quietSince":null}"#;
+
+#[test]
+fn cursor_is_text_that_is_read_back() {
+    let cursor: Cursor = SAVED.parse().unwrap();
+    assert_eq!(cursor.to_string(), SAVED);
+    assert_eq!(serde_json::to_string(&cursor).unwrap(), SAVED);
+    assert_eq!(serde_json::from_value::<Cursor>(serde_json::to_value(&cursor).unwrap()).unwrap(), cursor);
+    assert_eq!(format!("\n{SAVED}\n").parse::<Cursor>().unwrap(), cursor);
+    let without_null = SAVED.replace(r#","quietSince":null"#, "");
+    assert_eq!(without_null.parse::<Cursor>().unwrap(), cursor);
+    let new = Cursor::new("wrk_1");
+    assert_eq!(new.to_string().parse::<Cursor>().unwrap(), new);
+}
+
+#[test]
+fn cursor_of_version_0_1_0_is_read() {
+    let saved = r#"{"version":1,"workerId":"wrk_1","started":true,"floor":5,"known":[["whe_1",5]],"shortened":false,"lostAll":false}"#;
+    let cursor: Cursor = saved.parse().unwrap();
+    assert!(cursor.started);
+    assert_eq!((cursor.floor, cursor.known.len(), cursor.current_at), (Some(5), 1, None));
+}
+
+#[test]
+fn garbage_is_no_cursor_and_its_text_is_not_repeated() {
+    for text in [
+        "",
+        "garbage",
+        "{}",
+        "null",
+        r#""whk_s3cret""#,
+        "{\"a\\nb\u{1b}[31m\":1}",
+        &SAVED[..SAVED.len() - 1],
+        &format!("{SAVED} {{}}"),
+        &SAVED.replace(r#""version":1"#, r#""version":2"#),
+        &SAVED.replace(r#""version":1,"#, ""),
+        &SAVED.replace(r#""floor":5"#, r#""floor":"5""#),
+    ] {
+        let error = text.parse::<Cursor>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
+        assert_eq!(error.to_string(), "read cursor: not a cursor that this version can read");
+    }
+}
+
+#[test]
+fn time_is_rounded_down_to_a_millisecond() {
+    for (nanos, expected) in
+        [(0, 0), (1_999_999, 1), (2_000_000, 2), (-1, -1), (-1_000_000, -1), (-1_000_000_001, -1_001)]
+    {
+        assert_eq!(millis(OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap()), expected);
+    }
+}
+
+/// An empty directory of its own, removed at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("handinger-{name}-{}", process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn saved_file_is_loaded_and_replaced_and_nothing_is_left_beside_it() {
+    let directory = Directory::new("saved");
+    let path = directory.0.join("hooks.cursor");
+    assert_eq!(Cursor::load(&path).unwrap(), None);
+    for cursor in [SAVED.parse::<Cursor>().unwrap(), Cursor::new("wrk_2")] {
+        // A run that was killed has left half a file.
+        fs::write(directory.0.join("hooks.cursor.tmp"), "{\"vers").unwrap();
+        cursor.save(&path).unwrap();
+        assert_eq!(Cursor::load(&path).unwrap(), Some(cursor.clone()));
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{cursor}\n"));
+        assert_eq!(directory.names(), ["hooks.cursor"]);
+    }
+}
+
+#[test]
+fn old_file_survives_a_save_that_fails() {
+    let directory = Directory::new("failed");
+    let path = directory.0.join("hooks.cursor");
+    let cursor: Cursor = SAVED.parse().unwrap();
+    cursor.save(&path).unwrap();
+    // The temporary file cannot be written.
+    fs::create_dir(directory.0.join("hooks.cursor.tmp")).unwrap();
+    Cursor::new("wrk_2").save(&path).unwrap_err();
+    assert_eq!(Cursor::load(&path).unwrap(), Some(cursor));
+}
+
+#[test]
+fn empty_or_foreign_file_is_invalid_data() {
+    let directory = Directory::new("foreign");
+    let path = directory.0.join("hooks.cursor");
+    for content in ["", "{}", "whk_s3cret"] {
+        fs::write(&path, content).unwrap();
+        let error = Cursor::load(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{content}");
+        let message = format!("{}: read cursor: not a cursor that this version can read", path.display());
+        assert_eq!(error.to_string(), message);
+    }
+    fs::write(&path, b"\xff").unwrap();
+    assert_eq!(Cursor::load(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    // A directory is neither absent nor invalid.
+    assert!(Cursor::load(&directory.0).is_err());
+}

@@ -1,0 +1,769 @@
+//! `Follow` against a model of a service whose history changes before each request, with kills at any item. No sockets
+//! and no clock: a test is the server, and sets the time.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::iter::{once, repeat_n};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::executions::walk::tests::{config, execution};
+use crate::types::WebhookExecutionList;
+
+const WORKER: &str = "wrk_1";
+const SECOND: i64 = 1_000;
+const HOUR: i64 = 3_600 * SECOND;
+const DAY: i64 = 24 * HOUR;
+const OVERLAP: i64 = 20 * SECOND;
+/// When the model begins.
+const EPOCH: i64 = 1_700_000_000 * SECOND;
+const NONE_LEFT: &str = "none of those yielded before is left";
+
+fn at(millis: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).unwrap()
+}
+
+fn number(execution: &WebhookExecution) -> u32 {
+    execution.id.parse().unwrap()
+}
+
+/// What happens before a request.
+#[derive(Clone, Debug)]
+enum Event {
+    /// This many, each so many milliseconds after the one before.
+    Deliver(u32, i64),
+    /// One that is written so many milliseconds after its time.
+    DeliverLate(i64),
+    /// Removes some neighbours, from a place that is taken modulo the length.
+    Remove(usize, usize),
+    /// The service removes up to so many of the oldest, as far as it does.
+    Trim(usize),
+    RemoveAll,
+    /// So many milliseconds pass before the next round.
+    Pass(i64),
+    LoseResponse,
+}
+
+/// What a service keeps, at the least.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Keeps {
+    /// All but what is removed.
+    All,
+    /// The newest 50.
+    Fifty,
+    /// Each for two hours, and as long as a round takes.
+    TwoHours,
+}
+
+/// An execution that is to be yielded.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    /// How many gaps had been reported when it was written.
+    gaps: usize,
+    /// Whether it is not newer than all others.
+    is_late: bool,
+}
+
+/// A service, and what a program that follows it is owed.
+struct World {
+    now: i64,
+    until_next_round: i64,
+    page_size: usize,
+    keeps: Keeps,
+    /// The latest written is the first, and not the newest.
+    lists_by_writing: bool,
+    /// The first of a page are its newest: time and id.
+    history: Vec<(i64, u32)>,
+    next_id: u32,
+    newest: i64,
+    /// How many of the first executions are never removed.
+    kept: u32,
+    /// What happens before each request; then nothing more does.
+    events: VecDeque<Option<Event>>,
+    requests: usize,
+    /// Whether a first round has succeeded.
+    has_started: bool,
+    /// The executions at the first request of the first round that succeeded.
+    initial: Option<HashSet<u32>>,
+    owed: HashMap<u32, Owed>,
+    /// Owed executions that the service removed before they were yielded, and how many gaps had been reported.
+    trimmed: HashMap<u32, usize>,
+    has_just_trimmed: bool,
+    yielded: HashSet<u32>,
+    gaps: usize,
+}
+
+impl World {
+    /// With one execution every two seconds until now.
+    fn new(count: u32) -> Self {
+        let history = (0..count).rev().map(|id| (EPOCH - i64::from(count - id) * 2 * SECOND, id)).collect();
+        Self {
+            now: EPOCH,
+            until_next_round: 0,
+            page_size: 5,
+            keeps: Keeps::All,
+            lists_by_writing: false,
+            history,
+            next_id: count,
+            newest: EPOCH - 2 * SECOND,
+            kept: 0,
+            events: VecDeque::new(),
+            requests: 0,
+            has_started: false,
+            initial: None,
+            owed: HashMap::new(),
+            trimmed: HashMap::new(),
+            has_just_trimmed: false,
+            yielded: HashSet::new(),
+            gaps: 0,
+        }
+    }
+
+    fn write(&mut self, time: i64) {
+        let id = self.next_id;
+        self.next_id += 1;
+        if self.has_started && self.now - time <= OVERLAP {
+            self.owed.insert(id, Owed { gaps: self.gaps, is_late: time <= self.newest });
+        }
+        self.newest = self.newest.max(time);
+        let place = self.history.partition_point(|(other, _)| !self.lists_by_writing && *other > time);
+        self.history.insert(place, (time, id));
+    }
+
+    fn apply(&mut self, event: &Event) {
+        let removable: Vec<_> = self.history.iter().copied().filter(|(_, id)| *id >= self.kept).collect();
+        let length = removable.len();
+        let removed = match *event {
+            Event::Deliver(count, millis) => {
+                for _ in 0..count {
+                    self.now += millis;
+                    self.write(self.now);
+                }
+                0..0
+            }
+            // What is written late in the round in which others are trimmed unread hides that they are.
+            Event::DeliverLate(millis) => {
+                if !self.has_just_trimmed {
+                    self.write(self.now - millis);
+                }
+                0..0
+            }
+            Event::Pass(millis) => {
+                self.until_next_round += millis;
+                0..0
+            }
+            Event::Remove(place, count) if length > 0 => place % length..(place % length + count).min(length),
+            Event::Trim(count) => {
+                let first = match self.keeps {
+                    Keeps::All => 0,
+                    Keeps::Fifty => 50,
+                    Keeps::TwoHours => {
+                        removable.partition_point(|(time, _)| *time >= self.now - 2 * HOUR - HOUR / 4)
+                    }
+                };
+                first.max(length.saturating_sub(count)).min(length)..length
+            }
+            Event::RemoveAll => 0..length,
+            Event::Remove(..) | Event::LoseResponse => 0..0,
+        };
+        for (_, id) in &removable[removed] {
+            self.history.retain(|(_, other)| other != id);
+            let owed = self.owed.remove(id).filter(|owed| owed.gaps == self.gaps && !owed.is_late);
+            if owed.is_some() && !self.yielded.contains(id) && matches!(event, Event::Trim(_)) {
+                self.trimmed.insert(*id, self.gaps);
+                self.has_just_trimmed = true;
+            }
+        }
+    }
+
+    fn end_round(&mut self) {
+        self.has_just_trimmed = false;
+        self.now += 10 * SECOND + std::mem::take(&mut self.until_next_round);
+    }
+
+    fn request(&mut self, page: u64) -> Result<WebhookExecutionList, Error> {
+        let event = self.events.pop_front().flatten();
+        if let Some(event) = &event {
+            self.apply(event);
+        }
+        self.requests += 1;
+        self.now += 10;
+        if self.initial.is_none() {
+            self.initial = Some(self.history.iter().map(|(_, id)| *id).collect());
+        }
+        match event {
+            Some(Event::LoseResponse) => Err(Error::invalid_input("list executions", "lost")),
+            _ => Ok(self.page(page)),
+        }
+    }
+
+    fn page(&self, page: u64) -> WebhookExecutionList {
+        let size = self.page_size;
+        let logs = self.history.iter().skip(usize::try_from(page - 1).unwrap() * size).take(size);
+        let logs = logs.map(|(time, id)| WebhookExecution { created_at: at(*time), ..execution(*id) });
+        WebhookExecutionList {
+            logs: logs.collect(),
+            page,
+            page_count: self.history.len().div_ceil(size) as u64,
+            total_count: self.history.len() as u64,
+        }
+    }
+}
+
+/// What happens after an item, or a round that failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Save,
+    /// The next item comes before the cursor is saved.
+    Neglect,
+    SaveAndDie,
+    Die,
+}
+
+/// A program that follows, on a machine whose clock may differ.
+struct Program {
+    world: Arc<Mutex<World>>,
+    follow: Follow,
+    skew: i64,
+    saved: String,
+    confirmed: HashSet<u32>,
+    unsaved: Vec<u32>,
+    kills: usize,
+}
+
+fn client() -> HandingerClient {
+    static CLIENT: LazyLock<HandingerClient> = LazyLock::new(|| {
+        HandingerClient::builder("key").base_url("http://127.0.0.1:9").sleep_with(|_| {}).build().unwrap()
+    });
+    CLIENT.clone()
+}
+
+fn follow(source: Source, cursor: Option<Cursor>) -> Follow {
+    let follow = client().follow(WORKER).overlap(Duration::from_millis(OVERLAP.unsigned_abs()));
+    Follow { source, ..follow.starting_from(cursor) }
+}
+
+impl Program {
+    fn new(world: World) -> Self {
+        let world = Arc::new(Mutex::new(world));
+        Self {
+            follow: follow(Self::source(&world), None),
+            world,
+            skew: 0,
+            saved: Cursor::new(WORKER).to_string(),
+            confirmed: HashSet::new(),
+            unsaved: Vec::new(),
+            kills: 0,
+        }
+    }
+
+    fn source(world: &Arc<Mutex<World>>) -> Source {
+        let world = Arc::clone(world);
+        Box::new(move |page| world.lock().unwrap().request(page))
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    fn deliver(&self, count: u32) {
+        self.world().apply(&Event::Deliver(count, SECOND));
+    }
+
+    fn start_round(&mut self) -> Result<(), Error> {
+        let start = at(self.world().now + self.skew);
+        self.follow.round(start)
+    }
+
+    /// Makes a round. Returns whether there was anything to yield or report.
+    fn round(&mut self, fates: &mut dyn Iterator<Item = Fate>) -> bool {
+        let was_started = self.world().has_started;
+        if !was_started {
+            self.world().initial = None;
+        }
+        let outcome = self.start_round();
+        self.world().end_round();
+        if outcome.is_err() {
+            self.meet(fates.next().unwrap_or(Fate::Save));
+            return true;
+        }
+        let mut was_busy = false;
+        while let Some(item) = self.follow.take_next() {
+            was_busy = true;
+            match item {
+                Ok(execution) => self.take(number(&execution)),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Incomplete);
+                    self.world().gaps += 1;
+                }
+            }
+            if self.meet(fates.next().unwrap_or(Fate::Save)) {
+                return true;
+            }
+        }
+        if !was_started {
+            // What comes while a program is down that has saved nothing yet cannot be known to be new.
+            self.meet(Fate::Save);
+            self.world().has_started = true;
+        }
+        was_busy
+    }
+
+    fn take(&mut self, id: u32) {
+        assert!(!self.confirmed.contains(&id), "{id} again");
+        assert!(!self.unsaved.contains(&id), "{id} again in the same run");
+        self.unsaved.push(id);
+        let mut world = self.world();
+        assert!(!world.initial.as_ref().unwrap().contains(&id), "{id} was there at the start");
+        world.yielded.insert(id);
+    }
+
+    /// Returns whether the program has died, and started again.
+    fn meet(&mut self, fate: Fate) -> bool {
+        if matches!(fate, Fate::Save | Fate::SaveAndDie) {
+            self.saved = self.follow.cursor().to_string();
+            self.confirmed.extend(self.unsaved.drain(..));
+        }
+        let dies = matches!(fate, Fate::SaveAndDie | Fate::Die);
+        if dies {
+            self.kills += 1;
+            self.restart();
+            self.unsaved.clear();
+        }
+        dies
+    }
+
+    fn restart(&mut self) {
+        self.follow = follow(Self::source(&self.world), Some(self.saved.parse().unwrap()));
+    }
+
+    /// Makes rounds while something happens, and then until nothing is left to yield.
+    fn run(&mut self, fates: impl Iterator<Item = Fate>) {
+        let mut fates = fates;
+        while !self.world().events.is_empty() {
+            self.round(&mut fates);
+        }
+        self.deliver(1);
+        let mut rounds = 0;
+        while self.round(&mut std::iter::empty()) {
+            rounds += 1;
+            assert!(rounds < 10, "it does not come to rest");
+        }
+        let world = self.world();
+        for (id, owed) in &world.owed {
+            let is_missing = !world.yielded.contains(id) && owed.gaps == world.gaps;
+            assert!(!is_missing, "{id} is lost in silence: {owed:?}, {:?}", self.follow.cursor);
+        }
+        for (id, gaps) in &world.trimmed {
+            let is_missing = !world.yielded.contains(id) && *gaps == world.gaps;
+            assert!(!is_missing, "{id} was trimmed in silence, {:?}", self.follow.cursor);
+        }
+    }
+
+    /// What one call of `poll` returns, ten seconds after the one before: ids, or the problem.
+    fn poll(&mut self) -> Result<Vec<u32>, String> {
+        self.world().now += 10 * SECOND;
+        self.world().requests = 0;
+        let polled = if self.follow.found.is_none() { self.start_round() } else { Ok(()) }
+            .and_then(|()| self.follow.poll());
+        self.saved = self.follow.cursor().to_string();
+        polled.map(|new| new.iter().map(number).collect()).map_err(|error| error.to_string())
+    }
+
+    /// How many requests a call of `poll` makes that returns so many.
+    fn requests_of_poll(&mut self, count: usize) -> usize {
+        assert_eq!(self.poll().map(|new| new.len()), Ok(count));
+        self.world().requests
+    }
+}
+
+fn gap(problem: &str) -> Result<Vec<u32>, String> {
+    Err(format!("list executions of worker {WORKER}: executions may be missing: {problem}"))
+}
+
+fn deliveries() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (1_u32..=3, 0_i64..=9 * SECOND).prop_map(|(count, millis)| Event::Deliver(count, millis)),
+        1 => (1_u32..=40, 0_i64..=3 * SECOND).prop_map(|(count, millis)| Event::Deliver(count, millis)),
+        1 => (50_u32..=120, 0_i64..=50).prop_map(|(count, millis)| Event::Deliver(count, millis)),
+        4 => (0..=OVERLAP).prop_map(Event::DeliverLate),
+        2 => Just(Event::DeliverLate(OVERLAP)),
+        2 => (0..=2 * OVERLAP).prop_map(Event::Pass),
+        1 => (0..=3 * HOUR).prop_map(Event::Pass),
+    ]
+}
+
+fn removals() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (any::<usize>(), 1_usize..=3).prop_map(|(place, count)| Event::Remove(place, count)),
+        2 => (any::<usize>(), 1_usize..=20).prop_map(|(place, count)| Event::Remove(place, count)),
+        1 => Just(Event::RemoveAll),
+    ]
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        6 => Just(Fate::Save),
+        2 => Just(Fate::Neglect),
+        1 => Just(Fate::SaveAndDie),
+        1 => Just(Fate::Die),
+    ]
+}
+
+/// Events, each after some requests without.
+fn moments(event: impl Strategy<Value = Event>) -> impl Strategy<Value = VecDeque<Option<Event>>> {
+    vec((0_usize..4, event), 0..60).prop_map(|events| {
+        let events = events.into_iter().flat_map(|(quiet, event)| repeat_n(None, quiet).chain([Some(event)]));
+        once(None).chain(events).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(config(200))]
+
+    /// As long as the oldest are not removed, there is no gap. Clocks may differ.
+    #[test]
+    fn every_new_execution_is_yielded_once(
+        count in prop_oneof![1_u32..=4, 5_u32..=60],
+        lists_by_writing in prop_oneof![3 => Just(false), 1 => Just(true)],
+        skew in prop_oneof![Just(0), -10 * OVERLAP..10 * OVERLAP],
+        events in moments(prop_oneof![
+            8 => deliveries(),
+            3 => removals(),
+            1 => (OVERLAP..=3 * OVERLAP).prop_map(Event::DeliverLate),
+            1 => Just(Event::LoseResponse),
+        ]),
+        fates in vec(fate(), 0..200),
+    ) {
+        // A page that holds all that is written late between two rounds: else the newest are not on the first.
+        let page_size = if lists_by_writing { 100 } else { 5 };
+        let mut program = Program::new(World { page_size, lists_by_writing, kept: count, events, ..World::new(count) });
+        program.skew = skew;
+        program.run(fates.into_iter());
+        prop_assert_eq!(program.world().gaps, 0);
+    }
+
+    /// What a service removes before it is yielded is reported, if it keeps what `cursor` takes for granted.
+    #[test]
+    fn loss_is_reported(
+        count in prop_oneof![1_u32..=4, 5_u32..=120],
+        keeps in prop_oneof![Just(Keeps::Fifty), Just(Keeps::TwoHours)],
+        events in moments(prop_oneof![
+            6 => deliveries(),
+            2 => (1_usize..=200).prop_map(Event::Trim),
+            2 => Just(Event::LoseResponse),
+        ]),
+        fates in vec(fate(), 0..200),
+    ) {
+        Program::new(World { keeps, events, ..World::new(count) }).run(fates.into_iter());
+    }
+
+    /// As long as there are fewer than 50, and rounds within two hours, whatever is removed.
+    #[test]
+    fn small_history_is_never_reported(
+        count in 0_u32..=4,
+        events in moments(prop_oneof![
+            4 => (0_u32..=1, 0_i64..=9 * SECOND).prop_map(|(count, millis)| Event::Deliver(count, millis)),
+            1 => (0..=OVERLAP).prop_map(Event::DeliverLate),
+            3 => removals(),
+            1 => (0..=HOUR / 4).prop_map(Event::Pass),
+        ]),
+    ) {
+        let mut program = Program::new(World { events: events.into_iter().take(140).collect(), ..World::new(count) });
+        program.run(std::iter::empty());
+        prop_assert_eq!(program.world().gaps, 0);
+    }
+}
+
+/// The same history, killed at each item in turn, before the cursor is saved and after.
+#[test]
+fn kill_at_any_item_costs_at_most_that_item_again() {
+    for place in 0..22 {
+        for fate in [Fate::SaveAndDie, Fate::Die] {
+            let events = [
+                Event::Deliver(17, 2 * SECOND),
+                Event::DeliverLate(OVERLAP),
+                Event::Deliver(3, 9 * SECOND),
+                Event::Remove(1, 2),
+                Event::DeliverLate(SECOND),
+            ];
+            let events = events.into_iter().flat_map(|event| [None, None, None, Some(event)]).collect();
+            let mut program = Program::new(World { kept: 30, events, ..World::new(30) });
+            program.run(repeat_n(Fate::Save, place).chain([fate]));
+            assert_eq!((program.kills, program.world().gaps), (1, 0));
+        }
+    }
+}
+
+/// Starts on a history of so many executions with full pages.
+fn started(count: u32) -> Program {
+    let mut program = Program::new(World { page_size: 50, ..World::new(count) });
+    assert_eq!(program.poll(), Ok(vec![]));
+    program
+}
+
+#[test]
+fn outage_after_an_empty_start_is_reported() {
+    let mut program = started(0);
+    program.deliver(1_000);
+    program.world().apply(&Event::Trim(900));
+    assert_eq!(program.poll(), gap(NONE_LEFT));
+    assert_eq!(program.poll(), Ok((900..1_000).collect()));
+    assert_eq!(program.poll(), Ok(vec![]));
+}
+
+#[test]
+fn each_loss_is_reported_once() {
+    let mut program = started(60);
+    for last in [160, 260, 360] {
+        program.deliver(100);
+        let length = program.world().history.len();
+        program.world().apply(&Event::Trim(length - 60));
+        assert_eq!(program.poll(), gap(NONE_LEFT));
+        assert_eq!(program.follow.poll_after(), Duration::ZERO, "what was found is there");
+        program.restart();
+        assert_eq!(program.poll(), gap(NONE_LEFT), "what is not saved is not known");
+        assert_eq!(program.poll(), Ok((last - 60..last).collect()));
+        assert_eq!(program.follow.poll_after(), INTERVAL);
+        assert_eq!(program.poll(), Ok(vec![]));
+    }
+}
+
+#[test]
+fn long_outage_on_a_small_history_is_reported_with_the_next_execution() {
+    for (hours, is_reported) in [(2, false), (3, true)] {
+        let mut program = started(3);
+        program.world().now += hours * HOUR - 11 * SECOND;
+        program.world().apply(&Event::RemoveAll);
+        assert_eq!(program.poll(), Ok(vec![]), "an empty history");
+        assert_eq!(program.poll(), Ok(vec![]));
+        program.deliver(2);
+        if is_reported {
+            assert_eq!(program.poll(), gap(NONE_LEFT));
+        }
+        assert_eq!(program.poll(), Ok(vec![3, 4]));
+        program.world().apply(&Event::RemoveAll);
+        program.deliver(1);
+        assert_eq!(program.poll(), Ok(vec![5]), "a round was made moments ago");
+    }
+}
+
+/// Of 120 new executions, the second page is listed behind one that is older than the floor.
+#[test]
+fn execution_below_the_floor_hides_none_behind_it() {
+    let mut program = started(60);
+    program.world().lists_by_writing = true;
+    program.deliver(100);
+    program.world().apply(&Event::DeliverLate(HOUR));
+    program.deliver(20);
+    let new = (60..181).filter(|id| *id != 160).collect();
+    assert_eq!(program.poll(), Ok(new));
+}
+
+/// Between the requests for pages 1 and 2, a burst pushes all out that came before it.
+#[test]
+fn burst_that_is_trimmed_at_once_does_not_hide_itself() {
+    let mut program = started(60);
+    program.deliver(1);
+    let events = [None, Some(Event::Deliver(100, 0)), Some(Event::Trim(111))];
+    program.world().keeps = Keeps::Fifty;
+    program.world().events.extend(events);
+    assert_eq!(program.poll(), Ok(vec![60]));
+    assert_eq!(program.poll(), gap(NONE_LEFT));
+    assert_eq!(program.poll(), Ok((111..161).collect()));
+}
+
+/// One delivery a day that is kept 12 h, three each Monday kept three days, and a history that is cleared weekly.
+#[test]
+fn quiet_services_raise_no_alarm() {
+    type Service = fn(&mut World, i64);
+    let services: [(Service, i64); 3] = [
+        (
+            |world, hour| match hour % 24 {
+                9 => world.apply(&Event::Deliver(1, 0)),
+                21 => world.apply(&Event::RemoveAll),
+                _ => {}
+            },
+            60,
+        ),
+        (
+            |world, hour| match (hour / 24 % 7, hour % 24) {
+                (0, 9..=11) => world.apply(&Event::Deliver(1, 0)),
+                (3, 9..=11) => world.apply(&Event::Trim(1)),
+                _ => {}
+            },
+            365,
+        ),
+        (
+            |world, hour| match hour % (24 * 7) {
+                0 => world.apply(&Event::RemoveAll),
+                moment if moment % 5 == 1 => world.apply(&Event::Deliver(1, 0)),
+                _ => {}
+            },
+            365,
+        ),
+    ];
+    for (number, (service, days)) in services.into_iter().enumerate() {
+        for is_cron in [false, true] {
+            let mut program = started(0);
+            let mut yielded = 0;
+            for moment in 0..days * 24 * 6 {
+                program.world().now = EPOCH + HOUR + moment * HOUR / 6;
+                if moment % 6 == 0 {
+                    service(&mut program.world(), moment / 6);
+                }
+                if is_cron && moment % 6 == 3 {
+                    program.restart();
+                }
+                if !is_cron || moment % 6 == 3 {
+                    yielded += program.poll().unwrap_or_else(|gap| panic!("service {number}: {gap}")).len();
+                }
+            }
+            assert_eq!(u32::try_from(yielded).unwrap(), program.world().next_id);
+        }
+    }
+}
+
+#[test]
+fn round_without_end_is_reported_after_4_000_requests() {
+    // Each page behind the first is newer than the first.
+    let endless = |requests: &Arc<Mutex<u32>>| -> Source {
+        let requests = Arc::clone(requests);
+        Box::new(move |page| {
+            *requests.lock().unwrap() += 1;
+            let id = 1_000 + u32::try_from(page).unwrap();
+            let time = EPOCH + if page == 1 { 0 } else { SECOND + i64::from(id) };
+            let logs = vec![WebhookExecution { created_at: at(time), ..execution(id) }];
+            Ok(WebhookExecutionList { logs, page, page_count: 1_000_000_000, total_count: 1_000_000_000 })
+        })
+    };
+    let requests = Arc::default();
+    let start = at(EPOCH + HOUR);
+    let mut starting = follow(endless(&requests), None);
+    let mut going_on = follow(endless(&requests), Some(started(3).follow.cursor));
+    for (follow, found) in [(&mut starting, 0), (&mut going_on, 1)] {
+        *requests.lock().unwrap() = 0;
+        follow.round(start).unwrap();
+        assert_eq!(*requests.lock().unwrap(), 4_000);
+        let error = follow.poll().unwrap_err();
+        assert!(error.to_string().ends_with("executions may be missing: too many are new"), "{error}");
+        assert_eq!(follow.poll().unwrap().len(), found);
+    }
+}
+
+#[test]
+fn idle_round_is_one_request_after_a_quiet_overlap() {
+    for (within_overlap, requests) in [(0, 1), (500, 11), (5_000, 101)] {
+        let mut program = started(60);
+        program.follow.overlap = Duration::from_secs(600);
+        program.world().now += DAY;
+        program.world().apply(&Event::Deliver(within_overlap, 100));
+        if within_overlap > 0 {
+            program.requests_of_poll(within_overlap as usize);
+        }
+        // A round takes 10 s, and up to 1.01 s of requests.
+        for round in 0..54 {
+            assert_eq!(program.requests_of_poll(0), requests, "{within_overlap}, round {round}");
+        }
+        (0..8).for_each(|_| drop(program.poll().unwrap()));
+        for _ in 0..3 {
+            assert_eq!(program.requests_of_poll(0), 1, "{within_overlap}");
+        }
+        program.deliver(1);
+        assert_eq!(program.requests_of_poll(1), 2);
+    }
+}
+
+#[test]
+fn backlog_of_100_000_is_read_once() {
+    let mut program = started(60);
+    let history = (0..100_000_u32).rev().map(|id| (EPOCH + DAY + i64::from(id) * SECOND, 60 + id));
+    program.world().history.splice(0..0, history);
+    program.world().now += 3 * DAY;
+    assert_eq!(program.requests_of_poll(100_000), 2_001);
+    assert_eq!(program.requests_of_poll(0), 1);
+}
+
+#[test]
+fn late_execution_is_found_at_most_the_overlap_after_its_time() {
+    let mut program = started(60);
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![60]));
+    program.world().now += 10 * SECOND - 10;
+    let written = |late: i64| {
+        let newest = program.world().history[0].0;
+        program.world().write(newest - late);
+    };
+    written(OVERLAP);
+    written(OVERLAP + 1);
+    assert_eq!(program.poll(), Ok(vec![61]));
+    // After two quiet rounds with the overlap between them, only what is not older than the newest.
+    for _ in 0..4 {
+        assert_eq!(program.poll(), Ok(vec![]));
+    }
+    let newest = program.world().history[0].0;
+    program.world().write(newest);
+    program.world().write(newest - 1);
+    assert_eq!(program.poll(), Ok(vec![63]));
+}
+
+/// A cursor saved in the middle of a round must not count the time before that as quiet.
+#[test]
+fn quiet_ends_with_the_first_of_a_round_that_is_yielded() {
+    let mut program = started(60);
+    for _ in 0..4 {
+        assert_eq!(program.poll(), Ok(vec![]));
+    }
+    program.deliver(2);
+    program.start_round().unwrap();
+    assert_eq!(number(&program.follow.take_next().unwrap().unwrap()), 60);
+    program.saved = program.follow.cursor().to_string();
+    program.restart();
+    // The other is gone when the next round is made, which therefore has no news.
+    program.world().apply(&Event::Remove(0, 1));
+    assert_eq!(program.poll(), Ok(vec![]));
+    let newest = program.world().history[0].0;
+    program.world().write(newest - OVERLAP + SECOND);
+    assert_eq!(program.poll(), Ok(vec![62]));
+}
+
+#[test]
+fn time_in_the_future_hides_nothing() {
+    let mut program = started(3);
+    let now = program.world().now;
+    program.world().write(now + DAY);
+    program.world().write(now);
+    assert_eq!(program.poll(), Ok(vec![4, 3]));
+    let now = program.world().now;
+    program.world().write(now - OVERLAP / 2);
+    assert_eq!(program.poll(), Ok(vec![5]));
+    // At the start, too.
+    program.saved = Cursor::new(WORKER).to_string();
+    program.restart();
+    assert_eq!(program.poll(), Ok(vec![]));
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![6]));
+}
+
+#[test]
+fn longer_overlap_at_a_restart_reaches_back_only_to_the_floor() {
+    let mut program = started(60);
+    program.follow.overlap = Duration::MAX;
+    program.world().apply(&Event::DeliverLate(HOUR));
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![61]));
+}
+
+#[test]
+fn first_round_that_fails_leaves_a_cursor_that_has_not_started() {
+    let mut program = Program::new(World::new(3));
+    program.world().events.push_back(Some(Event::LoseResponse));
+    program.poll().unwrap_err();
+    assert_eq!(program.follow.cursor(), &Cursor::new(WORKER));
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![]));
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![4]));
+}
