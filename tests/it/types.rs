@@ -28,8 +28,8 @@ fn from_json<T: DeserializeOwned>(json: &str) -> T {
 
 /// Writes the value in each format, and reads it back.
 fn round_trips<T: Serialize + DeserializeOwned + Debug>(value: &T) -> Vec<(&'static str, Result<T, String>)> {
-    fn text<E: ToString>(error: E) -> String {
-        error.to_string()
+    fn read<T, E: ToString>(result: Result<T, E>) -> Result<T, String> {
+        result.map_err(|error| error.to_string())
     }
     let json = serde_json::to_string(value).unwrap();
     let yaml = serde_norway::to_string(value).unwrap();
@@ -39,14 +39,14 @@ fn round_trips<T: Serialize + DeserializeOwned + Debug>(value: &T) -> Vec<(&'sta
     let mut cbor = Vec::new();
     ciborium::into_writer(value, &mut cbor).unwrap();
     vec![
-        ("JSON", serde_json::from_str(&json).map_err(text)),
-        ("a JSON value", serde_json::to_value(value).and_then(serde_json::from_value).map_err(text)),
-        ("YAML", serde_norway::from_str(&yaml).map_err(text)),
-        ("TOML", toml::from_str(&toml).map_err(text)),
-        ("MessagePack", rmp_serde::from_slice(&rmp_serde::to_vec(value).unwrap()).map_err(text)),
-        ("MessagePack with names", rmp_serde::from_slice(&named).map_err(text)),
-        ("CBOR", ciborium::from_reader(&*cbor).map_err(text)),
-        ("RON", ron::from_str(&ron).map_err(text)),
+        ("JSON", read(serde_json::from_str(&json))),
+        ("a JSON value", read(serde_json::to_value(value).and_then(serde_json::from_value))),
+        ("YAML", read(serde_norway::from_str(&yaml))),
+        ("TOML", read(toml::from_str(&toml))),
+        ("MessagePack", read(rmp_serde::from_slice(&rmp_serde::to_vec(value).unwrap()))),
+        ("MessagePack with names", read(rmp_serde::from_slice(&named))),
+        ("CBOR", read(ciborium::from_reader(&*cbor))),
+        ("RON", read(ron::from_str(&ron))),
     ]
 }
 
