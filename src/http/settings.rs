@@ -128,10 +128,12 @@ pub(super) fn headers(settings: &Settings, authority: &Authority) -> Result<Head
     let authorization = authorization(key.value.trim()).map_err(|problem| key.rejected(problem))?;
     let user_agent =
         printable(&settings.user_agent).ok_or("the user agent has a control or non-ASCII character")?;
-    // ureq would make the host anew for each request.
+    // ureq would make these two anew for each request.
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "the base URL's host is not valid")?;
     let mut headers = HeaderMap::new();
+    let encoding = if cfg!(feature = "gzip") { "gzip" } else { "identity" };
     headers.insert(header::HOST, host);
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::USER_AGENT, user_agent);
