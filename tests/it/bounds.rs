@@ -54,34 +54,26 @@ fn endless(head: impl Into<Vec<u8>>, bytes: Vec<u8>) -> Server {
     })
 }
 
-const TOO_LARGE: &str = "TooLarge: retrieve webhook of worker wrk_1: the response body is over 10 MiB";
-
-#[test]
-fn an_endless_body_is_an_error() {
-    let server = endless("HTTP/1.1 200 OK\r\n\r\n", vec![b' '; 64 * 1024]);
-    assert_eq!(outcome("retrieve", &server), TOO_LARGE);
+#[track_caller]
+fn assert_too_large(server: &Server, what: &str) {
+    assert_eq!(outcome("retrieve", server), format!("TooLarge: retrieve webhook of worker wrk_1: {what}"));
     assert_eq!(server.requests().len(), 1);
 }
 
+const BODY: &str = "the response body is over 10 MiB";
+
 #[test]
-fn an_endless_chunked_body_is_an_error() {
-    let chunk = [b"10000\r\n".to_vec(), vec![b' '; 64 * 1024], b"\r\n".to_vec()].concat();
-    let server = endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk);
-    assert_eq!(outcome("retrieve", &server), TOO_LARGE);
-    assert_eq!(server.requests().len(), 1);
+fn endless_body_is_an_error() {
+    let spaces = || vec![b' '; 64 * 1024];
+    assert_too_large(&endless("HTTP/1.1 200 OK\r\n\r\n", spaces()), BODY);
+    let announced = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", u64::MAX);
+    assert_too_large(&endless(announced, spaces()), BODY);
+    let chunk = [b"10000\r\n".to_vec(), spaces(), b"\r\n".to_vec()].concat();
+    assert_too_large(&endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk), BODY);
 }
 
 #[test]
-fn a_body_with_a_large_content_length_is_an_error() {
-    for length in [64 * MIB as u64, u64::MAX] {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-        let server = endless(head, vec![b' '; 64 * 1024]);
-        assert_eq!(outcome("retrieve", &server), TOO_LARGE, "{length}");
-    }
-}
-
-#[test]
-fn an_endless_body_of_an_error_status_is_read_in_part() {
+fn endless_body_of_an_error_status_is_read_in_part() {
     let server = endless("HTTP/1.1 404 Not Found\r\n\r\n", b"no such worker ".repeat(4096));
     let outcome = outcome("retrieve", &server);
     let start = "Status: retrieve webhook of worker wrk_1: the server returned 404: no such worker no such";
@@ -90,16 +82,10 @@ fn an_endless_body_of_an_error_status_is_read_in_part() {
 
 #[test]
 fn endless_headers_are_an_error() {
-    let server = endless("HTTP/1.1 200 OK\r\nX-Long: ", vec![b'x'; 4096]);
-    assert_eq!(
-        outcome("retrieve", &server),
-        "TooLarge: retrieve webhook of worker wrk_1: the response headers are over 64 KiB"
-    );
-    let server = endless("HTTP/1.1 200 OK\r\n", b"X-Many: x\r\n".repeat(400));
-    assert_eq!(
-        outcome("retrieve", &server),
-        "TooLarge: retrieve webhook of worker wrk_1: the response has over 128 headers"
-    );
+    let one = endless("HTTP/1.1 200 OK\r\nX-Long: ", vec![b'x'; 4096]);
+    assert_too_large(&one, "the response headers are over 64 KiB");
+    let many = endless("HTTP/1.1 200 OK\r\n", b"X-Many: x\r\n".repeat(400));
+    assert_too_large(&many, "the response has over 128 headers");
 }
 
 /// Sends endless zeros, compressed to a thousandth. A full flush makes the bytes independent of those before them, so
@@ -119,8 +105,8 @@ fn gzip_bomb(status_line: &'static str) -> Server {
 
 #[cfg(feature = "gzip")]
 #[test]
-fn a_gzip_bomb_is_an_error() {
-    assert_eq!(outcome("retrieve", &gzip_bomb("HTTP/1.1 200 OK")), TOO_LARGE);
+fn gzip_bomb_is_an_error() {
+    assert_too_large(&gzip_bomb("HTTP/1.1 200 OK"), BODY);
 
     let server = gzip_bomb("HTTP/1.1 500 Oops");
     let expected = "Status: retrieve webhook of worker wrk_1: the server returned 500 (3 attempts)";
@@ -147,37 +133,26 @@ fn eight_mebibytes_of_json_decode() {
 }
 
 #[test]
-fn a_body_of_ten_mebibytes_is_read_and_one_byte_more_is_an_error() {
+fn body_of_ten_mebibytes_is_read_and_one_byte_more_is_an_error() {
     let body = WEBHOOK.to_owned() + &" ".repeat(10 * MIB - WEBHOOK.len());
     let server = Server::responding([response(200, &body)]);
     let webhook = r#"Webhook { url: Some("https://example.com/…"), token: Some(WebhookToken([redacted])) }"#;
     assert_eq!(outcome("retrieve", &server), webhook);
-
-    let server = Server::responding([response(200, body + " ")]);
-    assert_eq!(outcome("retrieve", &server), TOO_LARGE);
+    assert_too_large(&Server::responding([response(200, body + " ")]), BODY);
 }
 
 #[test]
 fn deeply_nested_json_neither_overflows_the_stack_nor_hides_the_status() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let undocumented =
+        "Decode: retrieve webhook of worker wrk_1: the response is not what the API documents";
+    let not_found = "Status: retrieve webhook of worker wrk_1: the server returned 404";
     for (status, body, expected) in [
-        (
-            200,
-            format!(r#"{{"url":{deep}}}"#),
-            "Decode: retrieve webhook of worker wrk_1: the response is not what the API documents",
-        ),
-        (
-            200,
-            deep.clone(),
-            "Decode: retrieve webhook of worker wrk_1: the response is not what the API documents",
-        ),
+        (200, format!(r#"{{"url":{deep}}}"#), undocumented),
+        (200, deep.clone(), undocumented),
         // An unknown field is skipped, however deep it is.
         (200, format!(r#"{{"url":null,"new":{deep}}}"#), "Webhook { url: None, token: None }"),
-        (
-            404,
-            format!(r#"{{"error":{deep}}}"#),
-            "Status: retrieve webhook of worker wrk_1: the server returned 404",
-        ),
+        (404, format!(r#"{{"error":{deep}}}"#), not_found),
     ] {
         let server = Server::responding([response(status, body)]);
         assert_eq!(outcome("retrieve", &server), expected);

@@ -45,28 +45,28 @@ fn a_walk_takes_one_connection_and_one_request_a_page() {
     }
 }
 
-/// ureq starts a thread to bound the lookup of a host: without a thread, there was no lookup.
+/// ureq looks a host up in a thread of its own, because `getaddrinfo` has no timeout: no thread, no lookup.
 #[test]
-fn calls_on_a_kept_connection_look_up_no_host_and_start_no_thread() {
+fn host_is_looked_up_once_and_calls_on_a_kept_connection_start_no_thread() {
     const ALONE: &str = "HANDINGER_TEST_ALONE";
     if env::var_os(ALONE).is_none() {
         // In this process, other tests start threads.
-        rerun("costs::calls_on_a_kept_connection_look_up_no_host_and_start_no_thread", &[(ALONE, "1")]);
+        rerun("costs::host_is_looked_up_once_and_calls_on_a_kept_connection_start_no_thread", &[(ALONE, "1")]);
         return;
     }
     let server = Server::responding([response(200, WEBHOOK)]);
-    let base_url = server.base_url().replace("127.0.0.1", "localhost");
-    let client = client(base_url);
-    let before = threads_so_far();
-    client.retrieve_webhook("wrk_1").unwrap();
-    // The lookup starts a thread, and the count itself.
-    assert_eq!(threads_so_far() - before, 2);
-    let before = threads_so_far();
-    for _ in 0..10 {
-        client.retrieve_webhook("wrk_1").unwrap();
-    }
-    assert_eq!(threads_so_far() - before, 1);
-    assert_eq!(server.connections(), 1);
+    let client = client(server.base_url().replace("127.0.0.1", "localhost"));
+    let started_by = |call: &dyn Fn()| {
+        let before = threads_so_far();
+        call();
+        threads_so_far() - before - 1 // the count itself
+    };
+    let retrieve = || drop(client.retrieve_webhook("wrk_1").unwrap());
+    let regenerate = || drop(client.regenerate_token("wrk_1").unwrap());
+    assert_eq!(started_by(&retrieve), 2, "the lookup, and the server's end of the connection");
+    assert_eq!(started_by(&|| (0..10).for_each(|_| retrieve())), 0);
+    assert_eq!(started_by(&regenerate), 1, "the server's end of the connection");
+    assert_eq!(server.connections(), 2);
 }
 
 /// How many threads this process has started: their ids are consecutive numbers.
