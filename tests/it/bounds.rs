@@ -144,8 +144,7 @@ fn body_of_ten_mebibytes_is_read_and_one_byte_more_is_an_error() {
 #[test]
 fn deeply_nested_json_neither_overflows_the_stack_nor_hides_the_status() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let undocumented =
-        "Decode: retrieve webhook of worker wrk_1: the response is not what the API documents";
+    let undocumented = "Decode: retrieve webhook of worker wrk_1: the response is not what the API documents";
     let not_found = "Status: retrieve webhook of worker wrk_1: the server returned 404";
     for (status, body, expected) in [
         (200, format!(r#"{{"url":{deep}}}"#), undocumented),

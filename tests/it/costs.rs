@@ -51,7 +51,10 @@ fn host_is_looked_up_once_and_calls_on_a_kept_connection_start_no_thread() {
     const ALONE: &str = "HANDINGER_TEST_ALONE";
     if env::var_os(ALONE).is_none() {
         // In this process, other tests start threads.
-        rerun("costs::host_is_looked_up_once_and_calls_on_a_kept_connection_start_no_thread", &[(ALONE, "1")]);
+        rerun(
+            "costs::host_is_looked_up_once_and_calls_on_a_kept_connection_start_no_thread",
+            &[(ALONE, "1")],
+        );
         return;
     }
     let server = Server::responding([response(200, WEBHOOK)]);

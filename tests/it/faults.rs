@@ -214,7 +214,8 @@ fn body_without_a_length_ends_with_the_connection() {
 
         // Its truncation shows only in the JSON.
         let server = Server::faulty(usize::MAX, &sends(start + &WEBHOOK[..WEBHOOK.len() - 1]));
-        let error = client(server.base_url()).update_webhook("wrk_1", "https://example.com/hook").unwrap_err();
+        let error =
+            client(server.base_url()).update_webhook("wrk_1", "https://example.com/hook").unwrap_err();
         assert_eq!((error.kind(), error.attempts()), (ErrorKind::Decode, 1), "{error}");
         assert!(error.may_have_been_applied(), "{error}");
     }

@@ -130,7 +130,8 @@ fn lost_response_is_found_out_by_a_retrieve() {
 #[test]
 fn response_without_the_new_token_is_found_out_by_a_retrieve() {
     let gateway = status(502, &[("x-should-retry", "true")]);
-    for useless in [unavailable(), gateway, status(303, &[]), response(200, "done"), old_token(), no_webhook()]
+    for useless in
+        [unavailable(), gateway, status(303, &[]), response(200, "done"), old_token(), no_webhook()]
     {
         assert_rotated([Serve, ServeAndRespond(useless)], "GPG");
     }
@@ -162,7 +163,8 @@ fn retry_after_of_a_503_is_reported_and_not_waited_for() {
 
 #[test]
 fn later_rejection_does_not_settle_what_the_regenerate_left_open() {
-    let end = "wrk_1: connection lost; the token in force could not be retrieved; the change may have been applied";
+    let end =
+        "wrk_1: connection lost; the token in force could not be retrieved; the change may have been applied";
     for lost in [LoseRequest, LoseResponse] {
         let error = assert_failed([Serve, lost, Respond(status(404, &[]))], "GPG", end);
         assert_eq!((error.kind(), error.status()), (ErrorKind::Transport, None));

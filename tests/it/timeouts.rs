@@ -217,7 +217,8 @@ fn total_timeout_limits_all_attempts_together() {
 #[test]
 fn wait_that_would_outlast_the_total_timeout_is_not_made() {
     let server = Server::responding([response_with(429, &[("Retry-After", "50")], "")]);
-    let client = builder(server.base_url()).sleep_with(|wait| assert_eq!(wait.as_secs(), 50)).build().unwrap();
+    let client =
+        builder(server.base_url()).sleep_with(|wait| assert_eq!(wait.as_secs(), 50)).build().unwrap();
     let error = client.with_total_timeout(Duration::from_secs(30)).retrieve_webhook("wrk_1").unwrap_err();
     assert_eq!((error.attempts(), error.retry_after()), (1, Some(Duration::from_secs(50))));
     assert!(error.to_string().ends_with("429; no time left within the total timeout of 30s"), "{error}");
