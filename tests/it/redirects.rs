@@ -14,10 +14,6 @@ fn redirected(status: u16, headers: &[(&str, &str)], call: Call) -> Error {
     error
 }
 
-fn retrieve() -> Call {
-    CALLS[0].1
-}
-
 #[test]
 fn redirect_is_not_followed_and_only_a_303_may_have_been_applied() {
     let elsewhere = Server::responding([response(200, ANY_BODY)]);
@@ -46,14 +42,9 @@ fn redirect_message_shows_origin_only() {
         ("s3cret and more", "an invalid URL"),
         ("", "an invalid URL"),
     ] {
-        let error = redirected(307, &[("Location", location)], retrieve());
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "retrieve webhook of worker wrk_1: the server redirects (307) to {shown}, which is not followed"
-            ),
-            "{location}"
-        );
+        let error = redirected(307, &[("Location", location)], CALLS[0].1);
+        let expected = format!("the server redirects (307) to {shown}, which is not followed");
+        assert_eq!(error.to_string(), format!("retrieve webhook of worker wrk_1: {expected}"), "{location}");
         assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
     }
 }
@@ -61,8 +52,7 @@ fn redirect_message_shows_origin_only() {
 #[test]
 fn any_3xx_without_a_location_is_a_redirect() {
     for status in [300, 304, 399] {
-        let error = redirected(status, &[], retrieve());
-        let expected = format!("the server returned {status} without a Location");
-        assert!(error.to_string().ends_with(&expected), "{error}");
+        let error = redirected(status, &[], CALLS[0].1);
+        assert!(error.to_string().ends_with(&format!("returned {status} without a Location")), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use handinger::{Error, ErrorKind, HandingerClient, Webhook};
+use handinger::{Error, ErrorKind, HandingerClient};
 
 use crate::support::{Server, Waits, builder, response, response_with};
 
@@ -34,16 +34,11 @@ fn unavailable() -> Vec<u8> {
 }
 
 fn busy() -> Step {
-    Respond(status(429, &[]))
+    Respond(status(429, &[("retry-after-ms", "1")]))
 }
 
-fn old_token() -> Vec<u8> {
-    response(200, r#"{"url":"https://example.com/hook","token":"whk_0"}"#)
-}
-
-fn no_webhook() -> Vec<u8> {
-    response(200, r#"{"url":null,"token":null}"#)
-}
+const OLD_TOKEN: &str = r#"{"url":"https://example.com/hook","token":"whk_0"}"#;
+const NO_WEBHOOK: &str = r#"{"url":null,"token":null}"#;
 
 /// A worker's webhook, and a server that replaces its token.
 struct Handinger {
@@ -77,10 +72,6 @@ impl Handinger {
         Self { server, tokens }
     }
 
-    fn rotate(&self) -> Result<Webhook, Error> {
-        self.client(&Waits::default()).rotate_token("wrk_1")
-    }
-
     fn client(&self, waits: &Waits) -> HandingerClient {
         builder(self.server.base_url()).sleep_with(waits.recorder()).build().unwrap()
     }
@@ -95,115 +86,82 @@ impl Handinger {
     }
 }
 
-/// Asserts that the token is replaced once, with these requests.
-#[track_caller]
-fn assert_rotated(steps: impl IntoIterator<Item = Step>, requests: &str) {
-    let handinger = Handinger::with(steps);
-    let result = handinger.rotate();
-    assert_eq!(handinger.requests(), requests);
-    assert_eq!((result.unwrap().token.unwrap().as_str(), &*handinger.token()), ("whk_1", "whk_1"));
-}
-
-/// Returns the error after these requests, which ends with this text.
-#[track_caller]
-fn assert_failed(steps: impl IntoIterator<Item = Step>, requests: &str, end: &str) -> Error {
-    let handinger = Handinger::with(steps);
-    let error = handinger.rotate().unwrap_err();
-    assert_eq!(handinger.requests(), requests);
-    assert!(error.to_string().ends_with(end), "{error}");
-    assert!(error.may_have_been_applied() || handinger.token() == "whk_0", "{error}");
-    error
-}
-
 #[test]
-fn token_is_replaced_once() {
-    assert_rotated([], "GP");
-    assert_rotated([Serve, busy(), busy()], "GPPP");
-}
-
-#[test]
-fn lost_response_is_found_out_by_a_retrieve() {
-    assert_rotated([Serve, LoseResponse], "GPG");
-    assert_rotated([Serve, LoseResponse, LoseResponse], "GPGG");
-}
-
-#[test]
-fn response_without_the_new_token_is_found_out_by_a_retrieve() {
-    let gateway = status(502, &[("x-should-retry", "true")]);
-    for useless in
-        [unavailable(), gateway, status(303, &[]), response(200, "done"), old_token(), no_webhook()]
-    {
-        assert_rotated([Serve, ServeAndRespond(useless)], "GPG");
+fn token_is_replaced_once_even_if_the_response_is_lost_or_carries_no_new_one() {
+    let responds = |bytes| (vec![Serve, ServeAndRespond(bytes)], "GPG");
+    for (steps, requests) in [
+        (vec![], "GP"),
+        (vec![Serve, busy(), busy()], "GPPP"),
+        (vec![Serve, LoseResponse], "GPG"),
+        (vec![Serve, LoseResponse, LoseResponse], "GPGG"),
+        responds(unavailable()),
+        responds(status(502, &[("x-should-retry", "true")])),
+        responds(status(303, &[])),
+        responds(response(200, "done")),
+        responds(response(200, OLD_TOKEN)),
+        responds(response(200, NO_WEBHOOK)),
+    ] {
+        let handinger = Handinger::with(steps);
+        let webhook = handinger.client(&Waits::default()).rotate_token("wrk_1").unwrap();
+        assert_eq!((&*handinger.requests(), &*handinger.token()), (requests, "whk_1"));
+        assert_eq!(webhook.token.unwrap().as_str(), "whk_1");
     }
+}
+
+/// Returns the error after these requests, and the waits. The message must end with this text.
+#[track_caller]
+fn failed<const STEPS: usize>(steps: [Step; STEPS], requests: &str, end: &str) -> (Error, Vec<Duration>) {
+    let (handinger, waits) = (Handinger::with(steps), Waits::default());
+    let error = handinger.client(&waits).rotate_token("wrk_1").unwrap_err();
+    assert_eq!(handinger.requests(), requests, "{error}");
+    assert!(error.to_string().ends_with(&format!(" of worker wrk_1: {end}")), "{error}");
+    assert!(error.may_have_been_applied() || handinger.token() == "whk_0", "{error}");
+    (error, waits.take())
 }
 
 #[test]
 fn nothing_is_sent_again_while_the_old_token_is_in_force() {
-    for (step, problem) in [
-        (LoseRequest, "connection lost"),
-        (Respond(unavailable()), "the server returned 503: as the test says"),
-        (Respond(old_token()), "the response carries no new token"),
-    ] {
-        let end = format!(
-            "regenerate token of worker wrk_1: {problem}; the old token was still in force afterwards; \
-             the change may have been applied"
-        );
-        assert_failed([Serve, step], "GPG", &end);
-    }
-}
-
-#[test]
-fn retry_after_of_a_503_is_reported_and_not_waited_for() {
-    let handinger = Handinger::with([Serve, Respond(unavailable())]);
-    let waits = Waits::default();
-    let error = handinger.client(&waits).rotate_token("wrk_1").unwrap_err();
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
-    assert_eq!((error.status(), error.attempts(), waits.take()), (Some(503), 1, vec![]));
+    let note = "the old token was still in force afterwards; the change may have been applied";
+    failed([Serve, LoseRequest], "GPG", &format!("connection lost; {note}"));
+    let no_new = format!("the response carries no new token; {note}");
+    failed([Serve, Respond(response(200, OLD_TOKEN))], "GPG", &no_new);
+    let unavailable = [Serve, Respond(unavailable())];
+    let (error, waits) =
+        failed(unavailable, "GPG", &format!("the server returned 503: as the test says; {note}"));
+    assert_eq!((error.retry_after(), error.attempts(), waits), (Some(Duration::from_secs(7)), 1, vec![]));
 }
 
 #[test]
 fn later_rejection_does_not_settle_what_the_regenerate_left_open() {
-    let end =
-        "wrk_1: connection lost; the token in force could not be retrieved; the change may have been applied";
+    let end = "connection lost; the token in force could not be retrieved; the change may have been applied";
     for lost in [LoseRequest, LoseResponse] {
-        let error = assert_failed([Serve, lost, Respond(status(404, &[]))], "GPG", end);
+        let (error, _) = failed([Serve, lost, Respond(status(404, &[]))], "GPG", end);
         assert_eq!((error.kind(), error.status()), (ErrorKind::Transport, None));
     }
 }
 
 #[test]
-fn webhook_that_was_removed_meanwhile_is_reported() {
-    let end = "connection lost; the webhook had no token afterwards; the change may have been applied";
-    assert_failed([Serve, LoseRequest, Respond(no_webhook())], "GPG", end);
-}
-
-#[test]
-fn worker_without_a_webhook_has_no_token_to_replace() {
-    let end = "the server returned 400: as the test says";
-    let error = assert_failed([Respond(no_webhook()), Respond(status(400, &[]))], "GP", end);
+fn webhook_that_is_missing_is_reported() {
+    let note = "the webhook had no token afterwards; the change may have been applied";
+    let none = || Respond(response(200, NO_WEBHOOK));
+    failed([Serve, LoseRequest, none()], "GPG", &format!("connection lost; {note}"));
+    failed([none(), none(), none()], "GPG", &format!("the response carries no new token; {note}"));
+    let rejected = Respond(status(400, &[]));
+    let (error, _) = failed([none(), rejected], "GP", "the server returned 400: as the test says");
     assert!(!error.may_have_been_applied());
-
-    // The API does not document what it returns.
-    let end = "the response carries no new token; the webhook had no token afterwards; \
-               the change may have been applied";
-    let error = assert_failed(vec![Respond(no_webhook()); 3], "GPG", end);
-    assert_eq!(error.kind(), ErrorKind::Decode);
 }
 
 #[test]
 fn rejected_request_leaves_the_old_token() {
-    let error = assert_failed([Respond(status(403, &[]))], "G", "the server returned 403: as the test says");
-    assert!(error.to_string().starts_with("retrieve webhook of worker wrk_1"), "{error}");
+    let (error, _) = failed([Respond(status(403, &[]))], "G", "the server returned 403: as the test says");
     assert!(error.is_forbidden() && !error.may_have_been_applied());
-
     let end = "the server returned 429: as the test says (3 attempts)";
-    let error = assert_failed([Serve, busy(), busy(), busy()], "GPPP", end);
-    assert!(!error.may_have_been_applied());
+    let (error, waits) = failed([Serve, busy(), busy(), busy()], "GPPP", end);
+    assert!(!error.may_have_been_applied() && waits.len() == 2);
 }
 
 #[test]
 fn total_timeout_limits_all_calls_together() {
-    let busy = || Respond(status(429, &[("retry-after-ms", "1")]));
     let handinger = Handinger::with([busy(), Serve, busy(), busy(), busy()]);
     let client = builder(handinger.server.base_url())
         .total_timeout(Duration::from_millis(500))
@@ -213,7 +171,6 @@ fn total_timeout_limits_all_calls_together() {
     let error = client.rotate_token("wrk_1").unwrap_err();
     assert!(error.to_string().ends_with("; no time left within the total timeout of 500ms"), "{error}");
     assert!("GGPP".starts_with(&handinger.requests()), "{}", handinger.requests());
-
     // The next rotation has as much time again.
     client.with_total_timeout(Duration::from_secs(60)).rotate_token("wrk_1").unwrap();
 }

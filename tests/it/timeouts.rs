@@ -100,18 +100,6 @@ fn ends_in_time(what: &str, fault: &Fault, (name, call): (&str, Call)) {
 }
 
 #[test]
-fn endless_interim_responses_end_in_time() {
-    let server = Server::start(|_, connection| {
-        connection.request();
-        while connection.try_send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n") {}
-    });
-    let error = timed(Duration::ZERO, || hurried(server.base_url()).regenerate_token("wrk_1"));
-    // If they arrive faster than they are read, they count as one head that is too large.
-    assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::TooLarge), "{error}");
-    assert!(error.may_have_been_applied());
-}
-
-#[test]
 fn slow_body_of_an_error_status_ends_in_time_and_does_not_hide_the_status() {
     let head = "HTTP/1.1 404 Not Found\r\nContent-Length: 1000000\r\n\r\nno such ";
     for dripped in ["", "w"] {
