@@ -15,9 +15,6 @@ use crate::support::{
     wait_until,
 };
 
-const CALLS_THAT_REUSE: std::ops::Range<usize> = 0..4;
-const REGENERATE: usize = 4;
-
 #[test]
 fn calls_reuse_a_connection_and_a_regenerate_opens_its_own() {
     let used = Arc::new(Mutex::new(Vec::new()));
@@ -29,8 +26,9 @@ fn calls_reuse_a_connection_and_a_regenerate_opens_its_own() {
         }
     });
     let client = client(server.base_url());
-    for call in [0, 1, 2, 3, REGENERATE, 0, 1, 2, 3, REGENERATE] {
-        CALLS[call].1(&client).unwrap();
+    // The regenerate is the last of the five.
+    for (_, call) in CALLS.into_iter().chain(CALLS) {
+        call(&client).unwrap();
     }
     assert_eq!(*used.lock().unwrap(), [0, 0, 0, 0, 1, 1, 1, 1, 1, 2]);
 }
@@ -71,7 +69,7 @@ fn connections_that_died_in_silence_cost_one_attempt_and_leave_the_pool() {
 
 #[test]
 fn connection_that_is_closed_with_the_second_request_costs_a_retry_and_never_a_regenerate() {
-    for (number, (name, call)) in CALLS.into_iter().enumerate() {
+    for (name, call) in CALLS {
         let server = Server::start(|number, connection| {
             connection.request();
             connection.send(response(200, ANY_BODY));
@@ -81,13 +79,11 @@ fn connection_that_is_closed_with_the_second_request_costs_a_retry_and_never_a_r
                 connection.respond_to_all(response(200, ANY_BODY));
             }
         });
-        let waits = Waits::default();
-        let client = builder(server.base_url()).sleep_with(waits.recorder()).build().unwrap();
+        let client = client(server.base_url());
         client.retrieve_webhook("wrk_1").unwrap();
         call(&client).unwrap();
-        let retries = usize::from(CALLS_THAT_REUSE.contains(&number));
-        let counted = (server.requests().len(), server.connections(), waits.take().len());
-        assert_eq!(counted, (2 + retries, 2, retries), "{name}");
+        let retries = usize::from(name != "regenerate");
+        assert_eq!((server.requests().len(), server.connections()), (2 + retries, 2), "{name}");
     }
 }
 
@@ -103,36 +99,26 @@ fn connection_that_was_closed_while_idle_costs_no_retry() {
             connection.stream.shutdown(Shutdown::Both).unwrap();
             closing.fetch_add(1, SeqCst);
         });
-        let waits = Waits::default();
-        let client = builder(server.base_url()).sleep_with(waits.recorder()).build().unwrap();
+        let client = client(server.base_url()).with_max_retries(0);
         for calls in 1..=3 {
             client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
             wait_until(|| closed.load(SeqCst) == calls);
         }
-        assert_eq!((waits.take().len(), server.requests().len(), server.connections()), (0, 3, 3));
+        assert_eq!((server.requests().len(), server.connections()), (3, 3));
     }
 }
 
-/// The errors of a retrieve and of a regenerate with this fault on their only attempt.
-fn errors_of(fault: &Fault) -> [Error; 2] {
-    let server = Server::faulty(usize::MAX, fault);
-    let client = client(server.base_url()).with_max_retries(0);
-    let errors =
-        [client.retrieve_webhook("wrk_1").unwrap_err(), client.regenerate_token("wrk_1").unwrap_err()];
-    assert_eq!(errors.each_ref().map(Error::may_have_been_applied), [false, true]);
-    errors
-}
-
-/// Checks the kind and message of a failed retrieve, and that `{:#}` appends the cause.
+/// The error of a regenerate with this fault. `{:#}` appends its cause.
 #[track_caller]
-fn check(what: &str, fault: &Fault, problem: &str) -> [Error; 2] {
-    errors_of(fault).map(|error| {
-        assert_eq!(error.kind(), ErrorKind::Transport, "{what}: {error:?}");
-        assert!(error.to_string().contains(&format!(" of worker wrk_1: {problem}")), "{what}: {error}");
-        let cause = error.source().unwrap_or_else(|| panic!("{what}: no cause"));
-        assert_eq!(format!("{error:#}"), format!("{error}: {cause}"), "{what}");
-        error
-    })
+fn error_of(what: &str, fault: &Fault, problem: &str) -> Error {
+    let server = Server::faulty(usize::MAX, fault);
+    let error = client(server.base_url()).regenerate_token("wrk_1").unwrap_err();
+    let message = format!(
+        "regenerate token of worker wrk_1: {problem}; the change may have been applied: {}",
+        error.source().unwrap_or_else(|| panic!("{what}: {error}"))
+    );
+    assert_eq!((error.kind(), format!("{error:#}")), (ErrorKind::Transport, message), "{what}");
+    error
 }
 
 fn head(headers: &str) -> String {
@@ -140,7 +126,7 @@ fn head(headers: &str) -> String {
 }
 
 #[test]
-fn lost_connection_is_named_with_its_cause_and_what_arrived_is_kept() {
+fn lost_connection_is_named_and_what_arrived_is_kept() {
     let sized = head("Content-Length: 1000") + WEBHOOK;
     let chunked = head("Transfer-Encoding: chunked");
     let unread_and_reset: Fault = Arc::new(|connection| {
@@ -151,39 +137,34 @@ fn lost_connection_is_named_with_its_cause_and_what_arrived_is_kept() {
     for (what, fault, status, body) in [
         ("closed before the request", Arc::new(|_: &mut _| {}) as Fault, None, ""),
         ("reset with the request unread", unread_and_reset, None, ""),
-        ("closed before the headers", sends(""), None, ""),
         ("reset before the headers", sends_and_resets(""), None, ""),
         ("closed within the headers", sends("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nDate"), None, ""),
         ("closed within the body", sends(sized.clone()), Some(200), WEBHOOK),
         ("reset within the body", sends_and_resets(sized), Some(200), WEBHOOK),
         ("closed before the last chunk", sends(chunked + "2\r\n{}\r\n"), Some(200), "{}"),
     ] {
-        for error in check(what, &fault, "connection lost") {
-            assert!(error.source().unwrap().is::<io::Error>(), "{what}: {error:?}");
-            // A reset can overtake what was sent before it.
-            if !what.starts_with("reset") {
-                assert_eq!((error.status(), error.body()), (status, body.as_bytes()), "{what}");
-            }
+        let error = error_of(what, &fault, "connection lost");
+        assert!(error.source().unwrap().is::<io::Error>(), "{what}: {error:?}");
+        // A reset can overtake what was sent before it.
+        if !what.starts_with("reset") {
+            assert_eq!((error.status(), error.body()), (status, body.as_bytes()), "{what}");
         }
     }
 }
 
 #[test]
-fn invalid_response_is_named_with_its_cause() {
+fn invalid_response_is_named() {
     let chunked = head("Transfer-Encoding: chunked");
     for (what, bytes) in [
-        ("an SSH banner", b"SSH-2.0-OpenSSH_9.6p1\r\n".to_vec()),
         ("zeros", vec![0; 4096]),
         ("HTML of HTTP/0.9", b"<html><body>It works!</body></html>\r\n".to_vec()),
         ("a frame of HTTP/2", b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0".to_vec()),
-        ("a TLS alert", vec![21, 3, 3, 0, 2, 2, 40]),
         ("a header without a colon", head("Content-Length 2").into()),
         ("a negative Content-Length", head("Content-Length: -1").into()),
         ("two Content-Lengths", (head("Content-Length: 2\r\nContent-Length: 3") + "{}x").into()),
-        ("a chunk size of letters", (chunked.clone() + "xyz\r\n{}\r\n0\r\n\r\n").into()),
-        ("a chunk longer than its size", (chunked + "1\r\n{}\r\n0\r\n\r\n").into()),
+        ("a chunk size of letters", (chunked + "xyz\r\n{}\r\n0\r\n\r\n").into()),
     ] {
-        check(what, &sends(bytes), "the response is not valid HTTP");
+        error_of(what, &sends(bytes), "the response is not valid HTTP");
     }
 }
 
@@ -195,28 +176,15 @@ fn truncated_gzip_is_named() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(WEBHOOK.as_bytes()).unwrap();
     let mut body = encoder.finish().unwrap();
-    for truncated in [true, false] {
-        if truncated {
-            body.truncate(body.len() - 10);
-        } else {
-            body[12] ^= 0xff;
-        }
-        let bytes = crate::support::response_with(200, &[("Content-Encoding", "gzip")], &body);
-        check("gzip", &sends(bytes), "the compressed response is truncated or malformed");
-    }
+    body.truncate(body.len() - 10);
+    let truncated = crate::support::response_with(200, &[("Content-Encoding", "gzip")], &body);
+    error_of("gzip", &sends(truncated), "the compressed response is truncated or malformed");
 }
 
 #[test]
 fn body_without_a_length_ends_with_the_connection() {
     for start in [head("Connection: close"), "HTTP/1.0 200 OK\r\n\r\n".into()] {
-        let server = Server::faulty(usize::MAX, &sends(start.clone() + WEBHOOK));
+        let server = Server::faulty(usize::MAX, &sends(start + WEBHOOK));
         assert!(client(server.base_url()).regenerate_token("wrk_1").unwrap().token.is_some());
-
-        // Its truncation shows only in the JSON.
-        let server = Server::faulty(usize::MAX, &sends(start + &WEBHOOK[..WEBHOOK.len() - 1]));
-        let error =
-            client(server.base_url()).update_webhook("wrk_1", "https://example.com/hook").unwrap_err();
-        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Decode, 1), "{error}");
-        assert!(error.may_have_been_applied(), "{error}");
     }
 }
