@@ -128,20 +128,14 @@ fn head(headers: &str) -> String {
 #[test]
 fn lost_connection_is_named_and_what_arrived_is_kept() {
     let sized = head("Content-Length: 1000") + WEBHOOK;
-    let chunked = head("Transfer-Encoding: chunked");
-    let unread_and_reset: Fault = Arc::new(|connection| {
-        // An earlier reset could reach the client while it still connects.
-        let _ = connection.stream.peek(&mut [0]);
-        connection.reset_on_close();
-    });
+    let chunked = head("Transfer-Encoding: chunked") + "2\r\n{}\r\n";
     for (what, fault, status, body) in [
         ("closed before the request", Arc::new(|_: &mut _| {}) as Fault, None, ""),
-        ("reset with the request unread", unread_and_reset, None, ""),
         ("reset before the headers", sends_and_resets(""), None, ""),
         ("closed within the headers", sends("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nDate"), None, ""),
         ("closed within the body", sends(sized.clone()), Some(200), WEBHOOK),
         ("reset within the body", sends_and_resets(sized), Some(200), WEBHOOK),
-        ("closed before the last chunk", sends(chunked + "2\r\n{}\r\n"), Some(200), "{}"),
+        ("closed before the last chunk", sends(chunked), Some(200), "{}"),
     ] {
         let error = error_of(what, &fault, "connection lost");
         assert!(error.source().unwrap().is::<io::Error>(), "{what}: {error:?}");
@@ -160,25 +154,19 @@ fn invalid_response_is_named() {
         ("HTML of HTTP/0.9", b"<html><body>It works!</body></html>\r\n".to_vec()),
         ("a frame of HTTP/2", b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0".to_vec()),
         ("a header without a colon", head("Content-Length 2").into()),
-        ("a negative Content-Length", head("Content-Length: -1").into()),
         ("two Content-Lengths", (head("Content-Length: 2\r\nContent-Length: 3") + "{}x").into()),
         ("a chunk size of letters", (chunked + "xyz\r\n{}\r\n0\r\n\r\n").into()),
     ] {
         error_of(what, &sends(bytes), "the response is not valid HTTP");
     }
-}
-
-#[cfg(feature = "gzip")]
-#[test]
-fn truncated_gzip_is_named() {
-    use std::io::Write;
-
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(WEBHOOK.as_bytes()).unwrap();
-    let mut body = encoder.finish().unwrap();
-    body.truncate(body.len() - 10);
-    let truncated = crate::support::response_with(200, &[("Content-Encoding", "gzip")], &body);
-    error_of("gzip", &sends(truncated), "the compressed response is truncated or malformed");
+    #[cfg(feature = "gzip")]
+    {
+        let body = crate::fuzz::gzip(WEBHOOK.as_bytes());
+        let headers = format!("Content-Encoding: gzip\r\nContent-Length: {}", body.len() - 10);
+        let truncated = [head(&headers).as_bytes(), &body[..body.len() - 10]].concat();
+        let problem = "the compressed response is truncated or malformed";
+        error_of("a truncated gzip", &sends(truncated), problem);
+    }
 }
 
 #[test]

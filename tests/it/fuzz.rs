@@ -89,19 +89,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The timeout of a call where the server stalls.
 const HURRY: Duration = Duration::from_millis(50);
 
-/// Clients with a pool of connections, and without one.
-struct Clients([HandingerClient; 2]);
-
-impl Clients {
-    fn of(server: &Server) -> Self {
-        let builder = || builder(server.base_url()).timeout(PATIENCE);
-        let without_pool = builder().ureq_config(|config| config.max_idle_connections(0));
-        Self([builder(), without_pool].map(|builder| builder.build().unwrap()))
-    }
-
-    fn for_case(&self, case: u64) -> &HandingerClient {
-        &self.0[usize::from(case % 8 == 1)]
-    }
+/// Clients with a pool of connections, and one without.
+fn clients(server: &Server) -> [HandingerClient; 8] {
+    let builder = || builder(server.base_url()).timeout(PATIENCE);
+    let without_pool = builder().ureq_config(|config| config.max_idle_connections(0)).build().unwrap();
+    let with_pool = builder().build().unwrap();
+    std::array::from_fn(|number| if number == 1 { &without_pool } else { &with_pool }.clone())
 }
 
 /// The worker's id of a request, which ends with the number of the case.
@@ -167,7 +160,6 @@ enum Then {
     Close,
     Reset,
     Stall,
-    Drip,
 }
 
 #[derive(Debug)]
@@ -178,9 +170,10 @@ struct Sent {
 }
 
 /// A response before it is put together.
+#[derive(Default)]
 struct Parts {
     before: Vec<u8>,
-    status_line: String,
+    status_line: &'static str,
     headers: Vec<String>,
     /// With its framing.
     body: Vec<u8>,
@@ -204,16 +197,8 @@ impl Parts {
             headers.push("Transfer-Encoding: chunked".into());
             body = chunked(random, &body);
         }
-        let status_line =
-            random.pick(&["HTTP/1.1 200 OK", "HTTP/1.1 200 ", "HTTP/1.1 201 Created", "HTTP/1.1 299 ?"]);
-        Self {
-            before: Vec::new(),
-            status_line: status_line.into(),
-            headers,
-            body,
-            after: Vec::new(),
-            is_until_close: framing == 4,
-        }
+        let status_line = random.pick(&["HTTP/1.1 200 OK", "HTTP/1.1 200 ", "HTTP/1.1 299 ?"]);
+        Self { status_line, headers, body, is_until_close: framing == 4, ..Self::default() }
     }
 
     fn head(&self) -> Vec<u8> {
@@ -230,7 +215,7 @@ impl Parts {
 }
 
 #[cfg(feature = "gzip")]
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
@@ -286,7 +271,7 @@ fn vary(random: &mut Random, parts: &mut Parts) {
 fn wrong_length(random: &mut Random, length: usize) -> (String, Expected) {
     let more = random.below(1000) + 1;
     let less = random.below(length.min(60)) + 1;
-    let failures = [
+    let choices = [
         (length + more).to_string(),
         (length - less).to_string(),
         format!("-{length}"),
@@ -296,18 +281,15 @@ fn wrong_length(random: &mut Random, length: usize) -> (String, Expected) {
         "18446744073709551616".into(),
         "18446744073709551615".into(),
         format!("{length}\r\nContent-Length: {}", length + more),
-    ];
-    let either = [
+        // Clients may accept the following.
         format!("{length}, {length}"),
         format!("{length}, {more}"),
         format!("+{length}"),
         String::new(),
         format!("{length}\r\nTransfer-Encoding: chunked"),
     ];
-    match random.below(failures.len() + either.len()) {
-        number if number < failures.len() => (failures[number].clone(), Expected::Failure),
-        number => (either[number - failures.len()].clone(), Expected::Either),
-    }
+    let choice = random.below(choices.len());
+    (choices[choice].clone(), if choice < 9 { Expected::Failure } else { Expected::Either })
 }
 
 /// A line of chunked framing in place of the first one.
@@ -315,17 +297,17 @@ fn wrong_chunk(random: &mut Random, body: &[u8]) -> Vec<u8> {
     let end = body.windows(2).position(|pair| pair == b"\r\n").unwrap();
     let line = String::from_utf8_lossy(&body[..end]).into_owned();
     let size = usize::from_str_radix(line.split(';').next().unwrap(), 16).unwrap();
-    let line = match random.below(9) {
-        0 => format!("{:x}", size + 1 + random.below(100)),
-        1 => format!("{:x}", size.saturating_sub(1 + random.below(20))),
-        2 => format!("-{size:x}"),
-        3 => format!("0x{size:x}"),
-        4 => format!("{size:x} {size:x}"),
-        5 => "fffffffffffffffff".into(),
-        6 => String::new(),
-        7 => format!("{size:x}g"),
-        _ => "0".into(),
-    };
+    let (more, less) = (size + 1 + random.below(100), size.saturating_sub(1 + random.below(20)));
+    let line = random.pick(&[
+        format!("{more:x}"),
+        format!("{less:x}"),
+        format!("-{size:x}"),
+        format!("0x{size:x}"),
+        format!("{size:x} {size:x}"),
+        "fffffffffffffffff".into(),
+        format!("{size:x}g"),
+        "0".into(),
+    ]);
     [line.as_bytes(), &body[end..]].concat()
 }
 
@@ -354,7 +336,7 @@ fn sent(random: &mut Random, json: &str) -> Sent {
     if expected != Expected::Success {
         then = random.pick(&[Then::Close, Then::Close, Then::Reset]);
         if random.one_in(60) {
-            (then, expected) = (random.pick(&[Then::Stall, Then::Drip]), Expected::Either);
+            (then, expected) = (Then::Stall, Expected::Either);
         }
     }
     if !parts.before.is_empty() && bytes.len() > 64 * 1024 && expected == Expected::Success {
@@ -442,11 +424,6 @@ fn send(connection: &mut Connection, sent: &Sent) -> bool {
         Then::Close => {}
         Then::Reset => connection.reset_on_close(),
         Then::Stall => connection.stay_silent(),
-        Then::Drip => {
-            while connection.try_send(" ") {
-                thread::sleep(Duration::from_millis(5));
-            }
-        }
     }
     false
 }
@@ -462,15 +439,15 @@ fn no_response_makes_the_client_panic_or_hang_or_return_a_wrong_one() {
             }
         }
     });
-    let clients = Clients::of(&server);
+    let clients = clients(&server);
     for_each_case(count(2500), |case| {
         let id = format!("wrk_{case}");
         let mut random = Random::new(!seed, case);
         let is_list = Random::new(!seed, case).below(5) == 0;
         let sent = response_of(seed, &id, is_list);
-        let client = clients.for_case(case);
+        let client = &clients[usize::try_from(case % 8).unwrap()];
         let client = match (sent.expected, sent.then) {
-            (_, Then::Stall | Then::Drip) => client.with_timeout(HURRY).with_max_retries(0),
+            (_, Then::Stall) => client.with_timeout(HURRY).with_max_retries(0),
             // The connection may be one that the server was just closing.
             (Expected::Success, _) => client.with_max_retries(8),
             _ => client.clone(),
@@ -481,7 +458,7 @@ fn no_response_makes_the_client_panic_or_hang_or_return_a_wrong_one() {
             Expected::Failure => result.is_err(),
             Expected::Either => true,
         };
-        assert!(is_expected, "case {case}: {result:?} after {}", shown(&sent));
+        assert!(is_expected, "case {case}: {result:?} after {}", sent.pieces.concat().escape_ascii());
     });
 }
 
@@ -491,11 +468,6 @@ fn response_of(seed: u64, id: &str, is_list: bool) -> Sent {
     let padding = if random.one_in(100) { random.below(100_000) } else { random.below(200) };
     let json = if is_list { page(id) } else { webhook(id, padding, 0) };
     sent(&mut random, &json)
-}
-
-fn shown(sent: &Sent) -> String {
-    let bytes = sent.pieces.concat();
-    format!("{:?}: {}", sent.then, bytes[..bytes.len().min(2000)].escape_ascii())
 }
 
 #[test]
@@ -528,8 +500,7 @@ fn response_that_is_truncated_at_any_byte_is_an_error_until_its_json_is_complete
                 }
                 Err(error) => {
                     assert_ne!(length, response.len(), "response {number}: {error}");
-                    let is_as_documented = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Decode);
-                    assert!(is_as_documented, "response {number}: {length}: {error:?}");
+                    assert!(matches!(error.kind(), ErrorKind::Transport | ErrorKind::Decode), "{error:?}");
                 }
             }
         }
@@ -547,45 +518,39 @@ struct Worker {
     open: u64,
 }
 
-/// What is sent in the place of a successful response.
-type Sending = fn(&mut Random, Vec<u8>) -> Vec<u8>;
-
 /// How a server that counts changes treats a request.
 struct Treatment {
     applies: bool,
     /// Whether the status says that nothing was changed.
     rejects: bool,
-    sent: Sending,
+    /// Returns the bytes in the place of a successful response.
+    sent: fn(&mut Random, Vec<u8>) -> Vec<u8>,
     then: Then,
 }
 
 fn treatment(random: &mut Random) -> Treatment {
     let closes = random.pick(&[Then::Close, Then::Reset]);
-    let (applies, rejects, sent, then): (_, _, Sending, _) = match random.below(40) {
-        0..10 => (true, false, |_, ok| ok, random.pick(&[Then::Keep, Then::Close])),
-        10..20 => (false, true, rejection, random.pick(&[Then::Keep, Then::Close])),
-        20..24 => (random.one_in(2), false, |_, _| Vec::new(), closes),
-        24..28 => (random.one_in(2), false, failure, random.pick(&[Then::Keep, Then::Close])),
-        28..34 => (true, false, truncated, closes),
-        34..36 => (random.one_in(2), false, |random, _| garbage(random), closes),
-        36..38 => (true, false, unusable, Then::Close),
-        38 => (random.one_in(2), false, |_, _| b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), closes),
-        _ if random.one_in(4) => (random.one_in(2), false, truncated, Then::Stall),
-        _ => (true, false, |_, ok| [ok, response(200, webhook("wrk_stray", 0, 0))].concat(), Then::Keep),
-    };
+    let (applies, rejects, sent, then): (_, _, fn(&mut Random, Vec<u8>) -> Vec<u8>, _) =
+        match random.below(40) {
+            0..10 => (true, false, |_, ok| ok, random.pick(&[Then::Keep, Then::Close])),
+            10..20 => (false, true, rejection, random.pick(&[Then::Keep, Then::Close])),
+            20..24 => (random.one_in(2), false, |_, _| Vec::new(), closes),
+            24..28 => (random.one_in(2), false, failure, random.pick(&[Then::Keep, Then::Close])),
+            28..34 => (true, false, truncated, closes),
+            34..36 => (random.one_in(2), false, |random, _| garbage(random), closes),
+            36..38 => (true, false, unusable, Then::Close),
+            38 => (random.one_in(2), false, |_, _| b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), closes),
+            _ if random.one_in(4) => (random.one_in(2), false, truncated, Then::Stall),
+            _ => (true, false, |_, ok| [ok, response(200, webhook("wrk_stray", 0, 0))].concat(), Then::Keep),
+        };
     Treatment { applies, rejects, sent, then }
 }
 
 fn hints(random: &mut Random) -> Vec<(&'static str, &'static str)> {
-    let mut headers = Vec::new();
-    if random.one_in(3) {
-        headers
-            .push(("Retry-After", random.pick(&["1", "0", "100", "soon", "Sun, 06 Nov 1994 08:49:37 GMT"])));
-    }
-    if random.one_in(4) {
-        headers.push(("x-should-retry", random.pick(&["true", "false"])));
-    }
-    headers
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let after = random.one_in(3).then(|| ("Retry-After", random.pick(&["1", "0", "100", "soon", date])));
+    let should = random.one_in(4).then(|| ("x-should-retry", random.pick(&["true", "false"])));
+    after.into_iter().chain(should).collect()
 }
 
 fn rejection(random: &mut Random, _: Vec<u8>) -> Vec<u8> {
@@ -617,19 +582,17 @@ fn no_change_is_applied_twice_or_applied_without_a_report() {
     let seed = seed();
     let workers: Arc<Mutex<HashMap<String, Worker>>> = Arc::default();
     let open = Arc::new(AtomicUsize::new(0));
-    let server = {
-        let (workers, open) = (Arc::clone(&workers), Arc::clone(&open));
-        Server::start(move |number, connection| {
-            open.fetch_add(1, Ordering::SeqCst);
-            serve_changes(seed, number as u64, connection, &workers);
-            open.fetch_sub(1, Ordering::SeqCst);
-        })
-    };
-    let clients = Clients::of(&server);
+    let (serving, opened) = (Arc::clone(&workers), Arc::clone(&open));
+    let server = Server::start(move |number, connection| {
+        opened.fetch_add(1, Ordering::SeqCst);
+        serve_changes(seed, number as u64, connection, &serving);
+        opened.fetch_sub(1, Ordering::SeqCst);
+    });
+    let clients = clients(&server);
     let results = Mutex::new(Vec::new());
     for_each_case(count(1500), |case| {
         let id = format!("wrk_{case}");
-        let client = clients.for_case(case);
+        let client = &clients[usize::try_from(case % 8).unwrap()];
         // One of the attempts stalls, or would if it were made.
         let is_hurried =
             (0..3).any(|request| treatment(&mut Random::new(seed, case * 64 + request)).then == Then::Stall);

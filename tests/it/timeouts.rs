@@ -100,17 +100,6 @@ fn slow_body_of_an_error_status_ends_in_time_and_does_not_hide_the_status() {
     assert!(error.body().starts_with(b"no such w"), "{error}");
 }
 
-#[test]
-fn request_that_is_not_read_ends_in_time() {
-    // The kernel accepts the connection and the beginning of the request.
-    let (socket, address) = unlistened();
-    socket.listen(16).unwrap();
-    let client = builder(format!("http://{address}")).timeout(TIMEOUT).max_retries(0).build().unwrap();
-    let more_than_buffers = format!("https://example.com/{}", "x".repeat(16 * 1024 * 1024));
-    let error = timed(TIMEOUT, || client.update_webhook("wrk_1", more_than_buffers));
-    assert!(error.is_timeout() && error.may_have_been_applied(), "{error}");
-}
-
 /// Other systems need not ignore new connections while a backlog is full: Windows rejects them.
 #[cfg(target_os = "linux")]
 #[test]
