@@ -423,7 +423,8 @@ fn send(connection: &mut Connection, sent: &Sent) -> bool {
         Then::Keep => return true,
         Then::Close => {}
         Then::Reset => connection.reset_on_close(),
-        Then::Stall => connection.stay_silent(),
+        // If the response was complete, the client may send its next request here.
+        Then::Stall => drop(connection.request()),
     }
     false
 }
@@ -595,7 +596,7 @@ fn no_change_is_applied_twice_or_applied_without_a_report() {
         let client = &clients[usize::try_from(case % 8).unwrap()];
         // One of the attempts stalls, or would if it were made.
         let is_hurried =
-            (0..3).any(|request| treatment(&mut Random::new(seed, case * 64 + request)).then == Then::Stall);
+            (0..9).any(|request| treatment(&mut Random::new(seed, case * 64 + request)).then == Then::Stall);
         let client = if is_hurried { client.with_timeout(HURRY) } else { client.clone() };
         let name = ["update", "delete", "regenerate", "regenerate", "rotate", "retrieve"]
             [usize::try_from(case % 6).unwrap()];
