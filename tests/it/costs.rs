@@ -7,25 +7,6 @@ use handinger::HandingerClient;
 
 use crate::support::{Server, WEBHOOK, client, rerun, response};
 
-/// A history of so many pages, with three executions a page.
-fn history(pages: u64) -> Server {
-    Server::start(move |_, connection| {
-        while let Some(request) = connection.request() {
-            let (_, after) = request.split_once("?page=").unwrap();
-            let page: u64 = after.split_once(' ').unwrap().0.parse().unwrap();
-            let executions = (0..3).map(|number| {
-                format!(r#"{{"id":"whe_{page}_{number}","createdAt":"2026-11-23T18:11:19Z","durationMs":1,"#)
-                    + r#""requestStatus":"success","url":"https://example.com/hook","workerId":"wrk_1"}"#
-            });
-            let logs = executions.collect::<Vec<_>>().join(",");
-            let total = 3 * pages;
-            let page =
-                format!(r#"{{"logs":[{logs}],"page":{page},"pageCount":{pages},"totalCount":{total}}}"#);
-            connection.send(response(200, page));
-        }
-    })
-}
-
 #[test]
 fn walk_takes_one_connection_and_one_request_a_page() {
     let walks: [fn(HandingerClient) -> usize; 2] = [
@@ -33,11 +14,16 @@ fn walk_takes_one_connection_and_one_request_a_page() {
         |client| client.execution_pages("wrk_1").flat_map(Result::unwrap).count(),
     ];
     for walk in walks {
-        let server = history(40);
-        assert_eq!(walk(client(server.base_url())), 120);
-        assert_eq!(server.connections(), 1);
+        let server = Server::responding((1..=40).map(|page| {
+            let times = r#""createdAt":"2026-01-01T00:00:00Z","durationMs":1"#;
+            let execution =
+                format!(r#"{{"id":"whe_{page}",{times},"requestStatus":"success","url":"","workerId":""}}"#);
+            let list = format!(r#"{{"logs":[{execution}],"page":{page},"pageCount":40,"totalCount":40}}"#);
+            response(200, list)
+        }));
+        assert_eq!(walk(client(server.base_url())), 40);
         let requests = server.requests();
-        assert_eq!(requests.len(), 40);
+        assert_eq!((requests.len(), server.connections()), (40, 1));
         for (request, page) in requests.iter().zip(1..) {
             let line = format!("GET /api/workers/wrk_1/webhook/executions?page={page} HTTP/1.1\r\n");
             assert!(request.starts_with(&line), "{request}");
@@ -47,14 +33,11 @@ fn walk_takes_one_connection_and_one_request_a_page() {
 
 /// ureq looks a host up in a thread of its own, because `getaddrinfo` has no timeout: no thread, no lookup.
 #[test]
-fn host_is_looked_up_once_and_calls_on_a_kept_connection_start_no_thread() {
+fn kept_connection_needs_no_lookup_and_no_thread() {
     const ALONE: &str = "HANDINGER_TEST_ALONE";
     if env::var_os(ALONE).is_none() {
         // In this process, other tests start threads.
-        rerun(
-            "costs::host_is_looked_up_once_and_calls_on_a_kept_connection_start_no_thread",
-            &[(ALONE, "1")],
-        );
+        rerun("costs::kept_connection_needs_no_lookup_and_no_thread", &[(ALONE, "1")]);
         return;
     }
     let server = Server::responding([response(200, WEBHOOK)]);
