@@ -114,10 +114,8 @@ fn deeply_nested_json_neither_overflows_the_stack_nor_hides_the_status() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     // An unknown field is skipped, however deep it is.
     let unknown = page_of(1).replacen('{', &format!(r#"{{"new":{deep},"#), 1);
-    let undocumented = "Decode: the response is not what the API documents";
     for (status, body, expected) in [
-        (200, deep.clone(), undocumented),
-        (200, format!(r#"{{"logs":{deep}}}"#), undocumented),
+        (200, format!(r#"{{"logs":{deep}}}"#), "Decode: the response is not what the API documents"),
         (200, unknown, "1 executions"),
         (404, format!(r#"{{"error":{deep}}}"#), "Status: the server returned 404"),
     ] {

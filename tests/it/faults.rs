@@ -153,7 +153,6 @@ fn invalid_response_is_named() {
         ("zeros", vec![0; 4096]),
         ("HTML of HTTP/0.9", b"<html><body>It works!</body></html>\r\n".to_vec()),
         ("a frame of HTTP/2", b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0".to_vec()),
-        ("a header without a colon", head("Content-Length 2").into()),
         ("two Content-Lengths", (head("Content-Length: 2\r\nContent-Length: 3") + "{}x").into()),
         ("a chunk size of letters", (chunked + "xyz\r\n{}\r\n0\r\n\r\n").into()),
     ] {
@@ -166,13 +165,5 @@ fn invalid_response_is_named() {
         let truncated = [head(&headers).as_bytes(), &body[..body.len() - 10]].concat();
         let problem = "the compressed response is truncated or malformed";
         error_of("a truncated gzip", &sends(truncated), problem);
-    }
-}
-
-#[test]
-fn body_without_a_length_ends_with_the_connection() {
-    for start in [head("Connection: close"), "HTTP/1.0 200 OK\r\n\r\n".into()] {
-        let server = Server::faulty(usize::MAX, &sends(start + WEBHOOK));
-        assert!(client(server.base_url()).regenerate_token("wrk_1").unwrap().token.is_some());
     }
 }

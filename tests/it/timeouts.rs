@@ -34,14 +34,14 @@ fn assert_not_connected(client: HandingerClientBuilder, message: &str) {
     assert!(error.is_timeout() && error.is_connect() && !error.may_have_been_applied());
 }
 
-/// After the request, sends the first bytes at once, and drips the second without end, or stays silent if there are
+/// After the request, sends the first bytes at once, and drips the second for longer than [`LIMIT`], or stays silent if there are
 /// none.
 fn then_drips(first: &str, dripped: &'static str) -> Fault {
     let first = first.to_owned();
     Arc::new(move |connection| {
         connection.request();
         connection.send(&first);
-        for byte in dripped.bytes().cycle() {
+        for byte in dripped.bytes().cycle().take(1000) {
             if !connection.try_send([byte]) {
                 break;
             }
