@@ -195,7 +195,7 @@ impl NotSent {
 
     /// Reports whether a retry would end in the same way.
     pub(super) fn is_final(&self) -> bool {
-        matches!(self.proxy_status(), Some(403 | 407))
+        matches!(self.proxy_status(), Some(401 | 403 | 407)) // 401 is tinyproxy's for a wrong password
             || self.rejects_certificate()
             || self.rejects_password()
     }
