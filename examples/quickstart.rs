@@ -1,60 +1,60 @@
-//! The whole API in one sitting, no account needed: `cargo run --example quickstart`. With an account, to see a worker
-//! of yours and change nothing: `HANDINGER_API_KEY=... cargo run --example quickstart WORKER_ID`.
-//! To start from it, copy `quickstart.rs` to `src/bin/` of a crate, and `cargo add handinger --features fake`.
+//! Shows the whole API against a fake Handinger: `cargo run --example quickstart`.
+//! To start from it, copy this file to `src/main.rs`, and `cargo add handinger --features fake`.
 
-use handinger::{Error, HandingerClient, Webhook, fake::FakeHandinger};
+use handinger::fake::FakeHandinger;
+use handinger::{Error, Webhook};
 
 fn main() {
     if let Err(error) = run() {
-        eprintln!("error: {error}");
+        eprintln!("{error:#}");
         std::process::exit(1);
     }
 }
 
 fn run() -> Result<(), Error> {
-    if let Some(worker_id) = std::env::args().nth(1) {
-        let client = HandingerClient::from_env()?;
-        show("The webhook", &client.retrieve_webhook(&worker_id)?);
-        return walk(&client, &worker_id);
-    }
     let fake = FakeHandinger::start(); // stands in for https://handinger.com
     fake.add_worker("wrk_1");
-    let client = fake.client();
+    let client = fake.client(); // with an account: HandingerClient::from_env()?
 
-    let webhook = client.update_webhook("wrk_1", "https://example.com/hook")?;
-    show("Set a webhook", &webhook);
+    println!("Set a webhook");
+    client.update_webhook("wrk_1", "https://example.com/hook")?;
+    let webhook = client.retrieve_webhook("wrk_1")?;
+    println!("  {}", webhook.url.as_deref().unwrap_or("none"));
+
+    println!("\nList the failures among 121 deliveries");
     for number in 1..=120 {
-        fake.deliver("wrk_1", if number % 40 == 0 { 503 } else { 200 });
+        fake.deliver("wrk_1", if number % 50 == 0 { 503 } else { 200 });
     }
-    walk(&client, "wrk_1")?;
-
-    let delivery = fake.deliver("wrk_1", 200);
-    println!("\nVerify the token that a delivery carries");
-    verify("its token", &webhook, delivery.token.as_str());
-    verify("a guess", &webhook, "whk_guess");
-    println!("\nRotate the token");
-    verify("the old one", &client.regenerate_token("wrk_1")?, delivery.token.as_str());
-    show("\nDelete the webhook", &client.delete_webhook("wrk_1")?);
-    Ok(())
-}
-
-fn show(title: &str, webhook: &Webhook) {
-    println!("{title}\n  url    {}", webhook.url.as_deref().unwrap_or("none"));
-    println!("  token  {}", if webhook.token.is_some() { "set" } else { "none" });
-}
-
-fn walk(client: &HandingerClient, worker_id: &str) -> Result<(), Error> {
-    println!("\nWalk the newest 200 deliveries, and print the failures");
-    for execution in client.executions(worker_id).take(200) {
+    fake.deliver("wrk_1", None); // cannot be reached
+    for execution in client.executions("wrk_1") {
         let execution = execution?;
         if !execution.is_success() {
-            println!("  {}  {:?}", execution.created_at.date(), execution.error_message.unwrap_or_default());
+            println!("  {execution}");
         }
+    }
+
+    println!("\nFollow new deliveries");
+    let mut follow = client.follow("wrk_1");
+    follow.poll()?; // the first round notes which executions there are
+    let delivery = fake.deliver("wrk_1", 204);
+    for execution in follow.poll()? {
+        println!("  {execution}");
+    }
+
+    println!("\nVerify the token of a delivery, and rotate it");
+    println!("  its token: {}", verdict(&webhook, delivery.token.as_str()));
+    println!("  a guess: {}", verdict(&webhook, "whk_guess"));
+    let rotated = client.rotate_token("wrk_1")?;
+    println!("  its token after the rotation: {}", verdict(&rotated, delivery.token.as_str()));
+
+    println!("\nDelete the webhook, and look for one of an unknown worker");
+    client.delete_webhook("wrk_1")?;
+    if let Err(error) = client.retrieve_webhook("wrk_2") {
+        println!("  {error:#}");
     }
     Ok(())
 }
 
-fn verify(what: &str, webhook: &Webhook, presented: &str) {
-    let is_genuine = webhook.token.as_ref().is_some_and(|token| token.verify(presented));
-    println!("  {what:<12}{}", if is_genuine { "accepted" } else { "rejected" });
+fn verdict(webhook: &Webhook, presented: &str) -> &'static str {
+    if webhook.token.as_ref().is_some_and(|token| token.verify(presented)) { "accepted" } else { "rejected" }
 }

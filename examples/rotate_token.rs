@@ -1,73 +1,35 @@
-//! Replaces a webhook's token: `cargo run --example rotate_token -- WORKER_ID | secret-store put hook`.
+//! Replaces a webhook's token, and prints the new one to stdout: `cargo run --example rotate_token -- wrk_1`.
 //!
-//! To start from it, copy `rotate_token.rs` and `common/` to `src/bin/` of a crate with
-//!
-//! ```sh
-//! cargo add handinger --features fake
-//! cargo add lexopt
-//! ```
+//! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints.
+//! To start from it, copy this file to `src/main.rs`, and `cargo add handinger`.
 
-mod common;
-
+use std::env;
 use std::error::Error;
-use std::process::ExitCode;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process;
 
-use lexopt::prelude::*;
+use handinger::HandingerClient;
 
-const HELP: &str = "\
-Usage: rotate_token WORKER_ID
-
-Replaces the token that Handinger sends with each delivery. The new token goes
-to stdout, alone, and all else to stderr:
-
-  rotate_token WORKER_ID | secret-store put hook
-
-From then on deliveries carry the new token. Give it to the endpoint at once,
-and let the endpoint accept the old one for a while, for deliveries that were on
-their way.
-
-If a response is lost, it retrieves the token in force and compares. If it
-fails, stdout stays empty, and stderr says whether the old token is in force.
-
-The key is read from HANDINGER_API_KEY; without it, a fake Handinger is used.
-
-Exit codes: 0 done, 1 the service failed, 2 bad usage.
-";
-
-const UNCHANGED: &str = "the old token is still in force";
-const OPEN: &str = "the old token may still be in force: retrieve the webhook to learn which one is";
-
-fn main() -> ExitCode {
-    common::exit_code(run())
+fn main() {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [worker_id] = &args[..] else { fail(2, "Usage: rotate_token WORKER_ID | store-the-secret") };
+    let client = HandingerClient::from_env().unwrap_or_else(|error| fail(2, error));
+    if let Err(error) = rotate(&client, worker_id) {
+        fail(1, error);
+    }
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let worker_id = &worker_id()?;
-    let (client, fake) = common::connect(worker_id)?;
-    if fake.is_some() {
-        client.update_webhook(worker_id, common::DEMO_URL)?;
-    }
-    // Where there is no token, the API does not say what a regenerate does.
-    if client.retrieve_webhook(worker_id)?.token.is_none() {
-        return Err("the worker has no webhook, and so no token".into());
-    }
-    let webhook = client.rotate_token(worker_id).inspect_err(|error| {
-        eprintln!("{}", if error.may_have_been_applied() { OPEN } else { UNCHANGED });
-    })?;
-    let new = webhook.token.ok_or("the webhook has no token")?;
+fn rotate(client: &HandingerClient, worker_id: &str) -> Result<(), Box<dyn Error>> {
+    let token = client.rotate_token(worker_id)?.token.ok_or("the worker has no webhook")?;
+    // Unlike `println!`, this returns an error if the reader of a pipe is gone.
+    writeln!(io::stdout(), "{}", token.as_str())
+        .map_err(|error| format!("the new token is in force, but could not be written to stdout: {error}"))?;
     eprintln!("replaced the token of {worker_id}; the old one is no longer valid");
-    Ok(common::hand_out(&new, fake.is_some())?)
+    Ok(())
 }
 
-fn worker_id() -> Result<String, lexopt::Error> {
-    let mut worker_id = None;
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('h') | Long("help") => common::help(HELP),
-            Value(value) if worker_id.is_none() => worker_id = Some(value.string()?),
-            _ => return Err(argument.unexpected()),
-        }
-    }
-    worker_id.ok_or("a WORKER_ID is needed".into())
+fn fail(code: i32, problem: impl Display) -> ! {
+    eprintln!("{problem:#}");
+    process::exit(code)
 }

@@ -100,7 +100,9 @@ impl Request<'_> {
 
     /// Names the limit that ended an attempt: this timeout, or the `total_timeout` if that is over.
     fn within(&self, timeout: Duration) -> String {
-        self.within_total_timeout(Duration::ZERO).unwrap_or_else(|| format!("within {timeout:?}"))
+        // The system rounds a socket's timeout down to a millisecond.
+        let rounding = Duration::from_millis(1);
+        self.within_total_timeout(rounding).unwrap_or_else(|| format!("within {timeout:?}"))
     }
 
     /// Names the `total_timeout` if it is over after a wait.

@@ -183,7 +183,8 @@ impl NotSent {
     /// Reports whether a retry would end in the same way.
     pub(super) fn is_final(&self) -> bool {
         match &self.error {
-            Error::ConnectProxyFailed(_) => matches!(self.proxy_status(), Some(403 | 407)),
+            // 401 is tinyproxy's for a wrong password.
+            Error::ConnectProxyFailed(_) => matches!(self.proxy_status(), Some(401 | 403 | 407)),
             // A SOCKS password. The system's own errors, such as a firewall's EACCES, have a number.
             Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => error.raw_os_error().is_none(),
             _ => self.is_certificate_rejected(),

@@ -123,6 +123,9 @@ fn is_host_and_port(authority: &Authority) -> bool {
 /// Returns the headers of every request.
 pub(super) fn headers(settings: &Settings) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
+    // ureq would make this one anew for each request.
+    let encoding = if cfg!(feature = "gzip") { "gzip" } else { "identity" };
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     headers.insert(header::AUTHORIZATION, settings.api_key.read(authorization)?);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::USER_AGENT, printable("the user agent", &settings.user_agent)?);

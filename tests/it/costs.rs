@@ -7,68 +7,52 @@ use handinger::HandingerClient;
 
 use crate::support::{Server, WEBHOOK, client, rerun, response};
 
-/// A history of so many pages, with three executions a page.
-fn history(pages: u64) -> Server {
-    Server::start(move |_, connection| {
-        while let Some(request) = connection.request() {
-            let (_, after) = request.split_once("?page=").unwrap();
-            let page: u64 = after.split_once(' ').unwrap().0.parse().unwrap();
-            let executions = (0..3).map(|number| {
-                format!(r#"{{"id":"whe_{page}_{number}","createdAt":"2026-11-23T18:11:19Z","durationMs":1,"#)
-                    + r#""requestStatus":"success","url":"https://example.com/hook","workerId":"wrk_1"}"#
-            });
-            let logs = executions.collect::<Vec<_>>().join(",");
-            let total = 3 * pages;
-            let page =
-                format!(r#"{{"logs":[{logs}],"page":{page},"pageCount":{pages},"totalCount":{total}}}"#);
-            connection.send(response(200, page));
-        }
-    })
-}
-
 #[test]
-fn a_walk_takes_one_connection_and_one_request_a_page() {
-    type Walk = fn(HandingerClient) -> usize;
-    let walks: [(&str, Walk); 2] = [
-        ("executions", |client| client.executions("wrk_1").map(Result::unwrap).count()),
-        ("execution_pages", |client| {
-            client.execution_pages("wrk_1").flat_map(|page| page.unwrap().logs).count()
-        }),
+fn walk_takes_one_connection_and_one_request_a_page() {
+    let walks: [fn(HandingerClient) -> usize; 2] = [
+        |client| client.executions("wrk_1").map(Result::unwrap).count(),
+        |client| client.execution_pages("wrk_1").flat_map(|page| page.unwrap().logs).count(),
     ];
-    for (name, walk) in walks {
-        let server = history(40);
-        assert_eq!(walk(client(server.base_url())), 120, "{name}");
-        assert_eq!(server.connections(), 1, "{name}");
-        let requested: Vec<String> =
-            server.requests().iter().map(|it| it.split(' ').nth(1).unwrap().into()).collect();
-        let pages: Vec<String> =
-            (1..=40).map(|page| format!("/api/workers/wrk_1/webhook/executions?page={page}")).collect();
-        assert_eq!(requested, pages, "{name}");
+    for walk in walks {
+        let server = Server::responding((1..=40).map(|page| {
+            let times = r#""createdAt":"2026-01-01T00:00:00Z","durationMs":1"#;
+            let execution =
+                format!(r#"{{"id":"whe_{page}",{times},"requestStatus":"success","url":"","workerId":""}}"#);
+            let list = format!(r#"{{"logs":[{execution}],"page":{page},"pageCount":40,"totalCount":40}}"#);
+            response(200, list)
+        }));
+        assert_eq!(walk(client(server.base_url())), 40);
+        let requests = server.requests();
+        assert_eq!((requests.len(), server.connections()), (40, 1));
+        for (request, page) in requests.iter().zip(1..) {
+            let line = format!("GET /api/workers/wrk_1/webhook/executions?page={page} HTTP/1.1\r\n");
+            assert!(request.starts_with(&line), "{request}");
+        }
     }
 }
 
-/// ureq starts a thread to bound the lookup of a host: without a thread, there was no lookup.
+/// ureq looks a host up in a thread of its own, because `getaddrinfo` has no timeout: no thread, no lookup.
 #[test]
-fn calls_on_a_kept_connection_look_up_no_host_and_start_no_thread() {
+fn kept_connection_needs_no_lookup_and_no_thread() {
     const ALONE: &str = "HANDINGER_TEST_ALONE";
     if env::var_os(ALONE).is_none() {
         // In this process, other tests start threads.
-        rerun("costs::calls_on_a_kept_connection_look_up_no_host_and_start_no_thread", &[(ALONE, "1")]);
+        rerun("costs::kept_connection_needs_no_lookup_and_no_thread", &[(ALONE, "1")]);
         return;
     }
     let server = Server::responding([response(200, WEBHOOK)]);
-    let base_url = server.base_url().replace("127.0.0.1", "localhost");
-    let client = client(base_url);
-    let before = threads_so_far();
-    client.retrieve_webhook("wrk_1").unwrap();
-    // The lookup starts a thread, and the count itself.
-    assert_eq!(threads_so_far() - before, 2);
-    let before = threads_so_far();
-    for _ in 0..10 {
-        client.retrieve_webhook("wrk_1").unwrap();
-    }
-    assert_eq!(threads_so_far() - before, 1);
-    assert_eq!(server.connections(), 1);
+    let client = client(server.base_url().replace("127.0.0.1", "localhost"));
+    let started_by = |call: &dyn Fn()| {
+        let before = threads_so_far();
+        call();
+        threads_so_far() - before - 1 // the count itself
+    };
+    let retrieve = || drop(client.retrieve_webhook("wrk_1").unwrap());
+    let regenerate = || drop(client.regenerate_token("wrk_1").unwrap());
+    assert_eq!(started_by(&retrieve), 2, "the lookup, and the server's end of the connection");
+    assert_eq!(started_by(&|| (0..10).for_each(|_| retrieve())), 0);
+    assert_eq!(started_by(&regenerate), 1, "the server's end of the connection");
+    assert_eq!(server.connections(), 2);
 }
 
 /// How many threads this process has started: their ids are consecutive numbers.

@@ -2,7 +2,6 @@
 
 mod bounds;
 mod costs;
-mod environment;
 mod errors;
 mod examples;
 mod executions;
@@ -13,15 +12,14 @@ mod follow;
 mod fuzz;
 mod input;
 mod pages;
-mod properties;
 mod proxies;
-mod redaction;
 mod redirects;
 mod retries;
 mod rotate;
 mod secrets;
 mod timeouts;
 mod tls;
+mod types;
 mod wire;
 
 mod support;

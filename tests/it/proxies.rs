@@ -130,7 +130,7 @@ fn regenerate_opens_a_tunnel_of_its_own() {
 
 #[test]
 fn login_that_a_proxy_rejects_is_sent_once() {
-    for (status, attempts) in [(403, 1), (407, 1), (502, 3), (503, 3)] {
+    for (status, attempts) in [(401, 1), (403, 1), (407, 1), (502, 3), (503, 3)] {
         let proxy = Server::responding([response(status, format!("s3cret {KEY}"))]);
         let error = regenerate_error(&through(&format!("user:s3cret@{}", proxy.address())).build().unwrap());
         let address = proxy.address();
@@ -159,7 +159,7 @@ fn password_that_a_socks_proxy_rejects_is_sent_once() {
         connection.send([1, 1]); // rejected
     });
     let error =
-        regenerate_error(&through(&format!("socks5://user:s3cret@{}", proxy.address())).build().unwrap());
+        regenerate_error(&through(&format!("socks5h://user:s3cret@{}", proxy.address())).build().unwrap());
     assert_eq!(
         format!("{error:#}"),
         format!(

@@ -1,4 +1,4 @@
-//! Prints what `build.rs` asked for.
+//! Prints what `build.rs` looked up.
 
 include!(concat!(env!("OUT_DIR"), "/handinger.rs"));
 
