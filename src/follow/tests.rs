@@ -1,5 +1,5 @@
-//! `Follow` against a model of a service whose history changes before each request, with kills at any item. No sockets
-//! and no clock: a test is the server, and sets the time.
+//! `Follow` against a model of a service whose history changes before each request, with kills at any item.
+//! No sockets and no clock: a test is the server, and sets the time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::iter::{once, repeat_n};
@@ -88,7 +88,8 @@ struct World {
     /// The executions at the first request of the first round that succeeded.
     initial: Option<HashSet<u32>>,
     owed: HashMap<u32, Owed>,
-    /// Owed executions that the service removed before they were yielded, and how many gaps had been reported.
+    /// Owed executions that the service removed before they were yielded, and how many gaps had been
+    /// reported.
     trimmed: HashMap<u32, usize>,
     has_just_trimmed: bool,
     yielded: HashSet<u32>,
@@ -437,9 +438,11 @@ proptest! {
         ]),
         fates in vec(fate(), 0..200),
     ) {
-        // A page that holds all that is written late between two rounds: else the newest are not on the first.
+        // A page that holds all that is written late between two rounds: else the newest are not on the
+        // first.
         let page_size = if lists_by_writing { 100 } else { 5 };
-        let mut program = Program::new(World { page_size, lists_by_writing, kept: count, events, ..World::new(count) });
+        let world = World { page_size, lists_by_writing, kept: count, events, ..World::new(count) };
+        let mut program = Program::new(world);
         program.skew = skew;
         program.run(fates.into_iter());
         prop_assert_eq!(program.world().gaps, 0);
@@ -471,7 +474,8 @@ proptest! {
             1 => (0..=HOUR / 4).prop_map(Event::Pass),
         ]),
     ) {
-        let mut program = Program::new(World { events: events.into_iter().take(140).collect(), ..World::new(count) });
+        let events = events.into_iter().take(140).collect();
+        let mut program = Program::new(World { events, ..World::new(count) });
         program.run(std::iter::empty());
         prop_assert_eq!(program.world().gaps, 0);
     }
@@ -575,7 +579,8 @@ fn burst_that_is_trimmed_at_once_does_not_hide_itself() {
     assert_eq!(program.poll(), Ok((111..161).collect()));
 }
 
-/// One delivery a day that is kept 12 h, three each Monday kept three days, and a history that is cleared weekly.
+/// One delivery a day that is kept 12 h, three each Monday kept three days, and a history that is cleared
+/// weekly.
 #[test]
 fn quiet_services_raise_no_alarm() {
     type Service = fn(&mut World, i64);
