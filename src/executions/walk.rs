@@ -31,14 +31,14 @@
 //! nothing new. So there are at most 200 requests and 3 for each page with news, whatever the server does.
 //! Patience ends in two ways, each a gap:
 //!
-//! - The total falls before every second request, a hundred times in a row. It also falls if the oldest are
-//!   trimmed or another replica lags: nothing was pulled ahead then, which cannot be seen from it, and the
-//!   fall costs a step back and a page with nothing new. The walk then goes on without steps back.
+//! - The total falls before every second request, a hundred times in a row, although nothing was pulled
+//!   ahead: the oldest are trimmed, or another replica lags. That cannot be seen from the total, and each fall
+//!   costs a step back and a page with nothing new. Or 10,000 are removed at once, which costs 200 steps. The
+//!   walk then goes on without steps back.
 //! - 50 are delivered before each request, 200 times in a row, or 10,000 at once: no page has anything new.
 //!   The walk then ends.
 //!
-//! An empty page before the last is a gap, too, and ends the walk, because a server with 10⁹ of them is as
-//! likely.
+//! An empty page before the last is a gap, too, and ends the walk, because all those behind it may be empty.
 //!
 //! The hashes of all ids yielded are kept: up to 21 bytes an execution, and 31 while the set grows.
 
