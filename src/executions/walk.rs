@@ -117,7 +117,7 @@ impl Walk {
 
     fn end_early(&mut self, gap: &'static str) {
         self.is_over = true;
-        self.gap.get_or_insert(gap);
+        self.gap = Some(gap);
     }
 }
 

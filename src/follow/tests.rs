@@ -659,6 +659,20 @@ fn round_without_end_is_reported_after_4_000_requests() {
 }
 
 #[test]
+fn gap_of_the_walk_is_reported_before_what_was_found() {
+    let mut program = started(3);
+    program.deliver(1);
+    let world = Arc::clone(&program.world);
+    let source =
+        move |page| Ok(WebhookExecutionList { page_count: 9, ..world.lock().unwrap().request(page)? });
+    program.follow = follow(Box::new(source), Some(program.follow.cursor().clone()));
+    for new in [vec![3], vec![]] {
+        assert_eq!(program.poll(), gap("a page before the last one is empty"));
+        assert_eq!(program.poll(), Ok(new));
+    }
+}
+
+#[test]
 fn idle_round_is_one_request_after_a_quiet_overlap() {
     for (within_overlap, requests) in [(0, 1), (500, 11), (5_000, 101)] {
         let mut program = started(60);
@@ -759,6 +773,24 @@ fn longer_overlap_at_a_restart_reaches_back_only_to_the_floor() {
     program.world().apply(&Event::DeliverLate(HOUR));
     program.deliver(1);
     assert_eq!(program.poll(), Ok(vec![61]));
+}
+
+/// As after a failed transaction.
+#[test]
+fn new_start_from_the_saved_cursor_forgets_the_last_round() {
+    let mut program = started(3);
+    let saved = program.follow.cursor().clone();
+    program.deliver(2);
+    program.start_round().unwrap();
+    assert_eq!(number(&program.follow.take_next().unwrap().unwrap()), 3);
+    program.follow = program.follow.starting_from(saved.clone());
+    assert_eq!(program.poll(), Ok(vec![3, 4]));
+
+    program.world().events.push_back(Some(Event::LoseResponse));
+    program.poll().unwrap_err();
+    assert!(program.follow.is_over() && !program.follow.poll_after().is_zero());
+    program.follow = program.follow.starting_from(saved);
+    assert!(!program.follow.is_over() && program.follow.poll_after().is_zero());
 }
 
 #[test]
