@@ -536,6 +536,19 @@ fn each_loss_is_reported_once() {
 }
 
 #[test]
+fn history_of_fewer_than_50_is_not_reported_moments_after_a_round() {
+    for (count, is_reported) in [(49, false), (50, true)] {
+        let mut program = started(60);
+        program.world().apply(&Event::RemoveAll);
+        program.deliver(count);
+        if is_reported {
+            assert_eq!(program.poll(), gap(NONE_LEFT));
+        }
+        assert_eq!(program.poll(), Ok((60..60 + count).collect()));
+    }
+}
+
+#[test]
 fn long_outage_on_a_small_history_is_reported_with_the_next_execution() {
     for (hours, is_reported) in [(2, false), (3, true)] {
         let mut program = started(3);
@@ -690,6 +703,7 @@ fn idle_round_is_one_request_after_a_quiet_overlap() {
         for _ in 0..3 {
             assert_eq!(program.requests_of_poll(0), 1, "{within_overlap}");
         }
+        assert!(program.saved.len() < 250, "ids below the floor are forgotten");
         program.deliver(1);
         assert_eq!(program.requests_of_poll(1), 2);
     }
@@ -726,6 +740,22 @@ fn late_execution_is_found_at_most_the_overlap_after_its_time() {
     program.world().write(newest);
     program.world().write(newest - 1);
     assert_eq!(program.poll(), Ok(vec![63]));
+}
+
+/// The clock is set right by five minutes: that is no quiet time.
+#[test]
+fn clock_that_jumps_raises_the_floor_at_most_to_the_overlap_before_now() {
+    let mut program = started(60);
+    program.skew = -300 * SECOND;
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![60]));
+    for skew in [-300, 0] {
+        program.skew = skew * SECOND;
+        program.start_round().unwrap();
+        assert!(program.follow.take_next().is_none());
+    }
+    program.world().apply(&Event::DeliverLate(OVERLAP - 5 * SECOND));
+    assert_eq!(program.poll(), Ok(vec![61]));
 }
 
 /// A cursor saved in the middle of a round must not count the time before that as quiet.
