@@ -509,6 +509,14 @@ fn started(count: u32) -> Program {
 }
 
 #[test]
+fn first_executions_are_no_loss_however_late_they_come() {
+    let mut program = started(0);
+    program.world().now += DAY;
+    program.deliver(3);
+    assert_eq!(program.poll(), Ok(vec![0, 1, 2]));
+}
+
+#[test]
 fn outage_after_an_empty_start_is_reported() {
     let mut program = started(0);
     program.deliver(1_000);
