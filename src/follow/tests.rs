@@ -750,6 +750,31 @@ fn late_execution_is_found_at_most_the_overlap_after_its_time() {
     assert_eq!(program.poll(), Ok(vec![63]));
 }
 
+/// The new one is written five seconds after the round has started, on a server whose clock is behind.
+#[test]
+fn round_with_news_is_no_quiet_time() {
+    let mut program = started(60);
+    program.skew = 300 * SECOND;
+    let start = program.world().now;
+    program.world().events.push_back(Some(Event::Deliver(1, 5 * SECOND)));
+    program.start_round().unwrap();
+    assert_eq!(program.follow.poll().unwrap().len(), 1);
+    program.world().now = start + OVERLAP;
+    program.start_round().unwrap();
+    assert!(program.follow.poll().unwrap().is_empty());
+    program.world().apply(&Event::DeliverLate(OVERLAP - 4 * SECOND));
+    assert_eq!(program.poll(), Ok(vec![61]));
+}
+
+#[test]
+fn oldest_is_yielded_first_however_a_service_lists() {
+    let mut program = started(60);
+    program.world().lists_by_writing = true;
+    program.deliver(3);
+    program.world().apply(&Event::DeliverLate(3 * SECOND / 2));
+    assert_eq!(program.poll(), Ok(vec![60, 63, 61, 62]));
+}
+
 /// The clock is set right by five minutes: that is no quiet time.
 #[test]
 fn clock_that_jumps_raises_the_floor_at_most_to_the_overlap_before_now() {
