@@ -295,8 +295,10 @@ impl Follow {
         let mut walk = Walk::new();
         for _ in 0..MAX_REQUESTS {
             let list = (self.source)(walk.page)?;
-            let is_read = walk.accept(list).is_some_and(|executions| round.accept(executions));
-            if is_read || walk.is_over {
+            let is_last = round.ends_at(&list);
+            let Some(executions) = walk.accept(list) else { continue };
+            round.accept(executions);
+            if is_last || walk.is_over {
                 return Ok(round.end(walk.gap, walk.total));
             }
         }

@@ -52,7 +52,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
 use crate::error::Error;
-use crate::types::WebhookExecution;
+use crate::types::{WebhookExecution, WebhookExecutionList};
 
 const VERSION: u32 = 1;
 
@@ -254,19 +254,26 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Takes in the next page. Returns whether it reaches below the floor and has nothing new: a service may
-    /// list by the time of writing, so that one execution below the floor says nothing of those behind it.
-    pub(super) fn accept(&mut self, page: Vec<WebhookExecution>) -> bool {
+    /// Returns whether no further page is needed: this one reaches below the floor and has nothing new. A
+    /// service may list by the time of writing: an execution below the floor says nothing of those behind it.
+    pub(super) fn ends_at(&self, page: &WebhookExecutionList) -> bool {
+        let is_known = |execution: &WebhookExecution| self.known.contains(execution.id.as_str());
+        page.iter().any(|execution| self.is_below_floor(execution))
+            && page.iter().all(|execution| self.is_below_floor(execution) || is_known(execution))
+    }
+
+    fn is_below_floor(&self, execution: &WebhookExecution) -> bool {
+        Some(millis(execution.created_at)) < self.floor
+    }
+
+    /// Takes in the executions of the next page that have not been taken in.
+    pub(super) fn accept(&mut self, executions: Vec<WebhookExecution>) {
         if self.newest.is_none() {
-            self.newest = page.iter().map(|execution| execution.created_at).max();
+            self.newest = executions.iter().map(|execution| execution.created_at).max();
         }
-        let found_before = self.found.len();
-        let mut reaches_below = false;
-        for execution in page {
+        for execution in executions {
             let at = millis(execution.created_at);
-            if Some(at) < self.floor {
-                reaches_below = true;
-            } else if self.known.contains(execution.id.as_str()) {
+            if self.is_below_floor(&execution) || self.known.contains(execution.id.as_str()) {
                 self.has_met_known = true;
             } else if Some(execution.created_at) <= self.newest {
                 if !self.cursor.started && at <= self.start {
@@ -275,8 +282,6 @@ impl<'a> Round<'a> {
                 self.found.push(execution);
             }
         }
-        self.has_met_known |= reaches_below;
-        reaches_below && self.found.len() == found_before
     }
 
     /// Ends the round: the walk may have a gap, and the history has so many executions in all.

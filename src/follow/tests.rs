@@ -587,6 +587,17 @@ fn execution_below_the_floor_hides_none_behind_it() {
     assert_eq!(program.poll(), Ok(new));
 }
 
+/// The walk steps back to page 1, whose only execution that it has not taken in is older than the floor.
+#[test]
+fn page_that_is_read_again_hides_none_behind_it() {
+    let mut program = started(60);
+    program.world().lists_by_writing = true;
+    program.deliver(51);
+    let events = [None, Some(Event::Remove(0, 1)), Some(Event::DeliverLate(HOUR))];
+    program.world().events.extend(events);
+    assert_eq!(program.poll(), Ok((60..111).collect()));
+}
+
 /// Between the requests for pages 1 and 2, a burst pushes all out that came before it.
 #[test]
 fn burst_that_is_trimmed_at_once_does_not_hide_itself() {
