@@ -19,8 +19,8 @@ pub(crate) mod walk;
 impl HandingerClient {
     /// Returns an iterator over the pages of a worker's delivery history, newest first, one request a page.
     ///
-    /// Deliveries and removals during the walk move executions from page to page: some then appear twice, or not at
-    /// all. Use [`executions`](Self::executions) if that matters.
+    /// Deliveries and removals during the walk move executions from page to page: some then appear twice, or
+    /// not at all. Use [`executions`](Self::executions) if that matters.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -108,8 +108,8 @@ pub struct PageIter {
 }
 
 impl PageIter {
-    /// Starts at this page, also after the first `next()`. Default: 1. With 0, `next()` yields an error of kind
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
+    /// Starts at this page, also after the first `next()`. Default: 1. With 0, `next()` yields an error of
+    /// kind [`InvalidInput`](crate::ErrorKind::InvalidInput).
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -126,24 +126,8 @@ impl PageIter {
         Self { page, state: State::Walking, ..self }
     }
 
-    /// Continues after an error, with the page that failed. Does nothing otherwise.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # fake.add_worker("wrk_1");
-    /// # let client = fake.client();
-    /// # client.update_webhook("wrk_1", "https://example.com/hook")?;
-    /// # for _ in 0..120 { fake.deliver("wrk_1", 200); }
-    /// let mut pages = client.execution_pages("wrk_1");
-    /// assert_eq!(pages.next().unwrap()?.page, 1);
-    /// # fake.fail_next(3, 500);
-    /// if let Some(Err(error)) = pages.next() {
-    ///     eprintln!("{error:#}");
-    ///     pages.resume();
-    /// }
-    /// assert_eq!(pages.next().unwrap()?.page, 2);
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
+    /// Continues after an error, with the page that failed, as [`Executions::resume`] does. Does nothing
+    /// otherwise.
     pub fn resume(&mut self) {
         if self.state == State::Failed {
             self.state = State::Walking;
@@ -172,15 +156,16 @@ impl FusedIterator for PageIter {}
 
 /// The executions of a delivery history; returned by [`executions`](HandingerClient::executions).
 ///
-/// - Each execution that is in the history from the first request to the last is yielded exactly once, in the server's
-///   order, newest first. One that is added or removed meanwhile may be yielded or not, and out of order.
-/// - `next()` makes a request only when the page before has been yielded. It holds one page, and for each execution
-///   yielded a hash of its id.
+/// - Each execution that is in the history from the first request to the last is yielded exactly once, in the
+///   server's order, newest first. One that is added or removed meanwhile may be yielded or not, and out of
+///   order.
+/// - `next()` makes a request only when the page before has been yielded. It holds one page, and for each
+///   execution yielded a hash of its id.
 /// - The iterator ends after an error. [`resume`](Self::resume) continues after any but an
 ///   [`Incomplete`](crate::ErrorKind::Incomplete) one.
 ///
-/// If removals or deliveries outrun the walk so far that it may have missed executions, it yields all that it finds,
-/// and then an error of kind [`Incomplete`](crate::ErrorKind::Incomplete).
+/// If it may have missed executions, because removals or deliveries outran it by thousands, it yields all
+/// that it finds, and then an error of kind [`Incomplete`](crate::ErrorKind::Incomplete).
 ///
 /// The iterator owns what it needs: it borrows neither the client nor the worker id.
 ///
@@ -197,11 +182,6 @@ impl FusedIterator for PageIter {}
 /// // The newest: a single request.
 /// let newest = client.executions("wrk_1").next().transpose()?;
 /// assert_eq!(newest.as_ref(), all.first());
-///
-/// // The newest ten.
-/// for execution in client.executions("wrk_1").take(10) {
-///     println!("{}", execution?.created_at);
-/// }
 ///
 /// // The tasks of those that failed; errors pass through.
 /// let failed = client.executions("wrk_1").filter_map(|execution| match execution {
@@ -224,18 +204,10 @@ pub struct Executions {
     progress: Progress,
 }
 
-/// How far the walk of [`Executions`] is; see [`Executions::progress`].
+/// The progress of a walk; returned by [`Executions::progress`].
 ///
-/// In the end, `executions` may be less or more than `total_count`: [`since`](Executions::since) stops early, and
-/// executions are added and removed during the walk.
-///
-/// ```
-/// # let fake = handinger::fake::FakeHandinger::start();
-/// # fake.add_worker("wrk_1");
-/// # let client = fake.client();
-/// let progress = client.executions("wrk_1").progress();
-/// assert_eq!(progress.total_count, 0); // nothing is known before the first request
-/// ```
+/// In the end, `executions` may be less or more than `total_count`: [`since`](Executions::since) stops early,
+/// and executions are added and removed during the walk. All are zero before the first request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Progress {
@@ -252,8 +224,9 @@ pub struct Progress {
 impl Executions {
     /// Stops at the first execution older than `time`; later pages are not requested. Default: no such stop.
     ///
-    /// An execution may be written late, behind newer ones, so that a run that continues from the time of an earlier
-    /// run misses it. [`follow`](HandingerClient::follow) with a cursor returns what is new since an earlier run.
+    /// An execution may be written late, behind newer ones, so that a run that continues from the time of an
+    /// earlier run misses it. [`follow`](HandingerClient::follow) with a cursor returns what is new since an
+    /// earlier run.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -273,9 +246,9 @@ impl Executions {
         self
     }
 
-    /// Continues after an error, with the page that failed, and without repeating what was yielded. Does nothing
-    /// otherwise, nor after an error of kind [`Incomplete`](crate::ErrorKind::Incomplete): all that could be found has
-    /// been yielded.
+    /// Continues after an error, with the page that failed, and without repeating what was yielded. Does
+    /// nothing otherwise, nor after an error of kind [`Incomplete`](crate::ErrorKind::Incomplete): all that
+    /// could be found has been yielded.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();

@@ -57,8 +57,8 @@ impl HandingerClient {
 
 /// New executions of a worker as they come; returned by [`follow`](HandingerClient::follow).
 ///
-/// A program [`poll`](Self::poll)s, and saves the [`cursor`](Self::cursor) after each round. A later run goes on from
-/// it:
+/// A program [`poll`](Self::poll)s, and saves the [`cursor`](Self::cursor) after each round. A later run goes
+/// on from it:
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -96,50 +96,42 @@ impl HandingerClient {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A job that runs from time to time polls in the same way, until [`poll_after`](Self::poll_after) is not zero.
+/// A job that runs from time to time polls in the same way, until [`poll_after`](Self::poll_after) is not
+/// zero.
 ///
-/// As an iterator, it polls and sleeps by itself. `next()` returns the next execution, or the error of a round. The
-/// iterator ends after an error that no later round can mend ([`is_over`](Self::is_over)), so that a `for` loop that
-/// prints errors is right. For a program that never stops, and keeps nothing across runs:
-///
-/// ```no_run
-/// # let client = handinger::HandingerClient::from_env()?;
-/// for execution in client.follow("wrk_1") {
-///     match execution {
-///         Ok(execution) => println!("{}", execution.id),
-///         Err(error) => eprintln!("{error:#}"),
-///     }
-/// }
-/// # Ok::<(), handinger::Error>(())
-/// ```
+/// As an iterator, it polls and sleeps by itself. `next()` returns the next execution, or the error of a
+/// round. The iterator ends after an error that no later round can mend ([`is_over`](Self::is_over)), so that
+/// a `for` loop that prints errors is right, as [`follow`](HandingerClient::follow) shows it.
 ///
 /// # Stopping
 ///
-/// `next()` cannot be interrupted while it waits. To stop within moments, poll, and wait on a channel as above: a signal
-/// handler or another thread sends on `stop`, and `recv_timeout` returns at once. Without anything to stop it,
-/// `thread::sleep(follow.poll_after())` does.
+/// `next()` cannot be interrupted while it waits. To stop within moments, poll, and wait on a channel as
+/// above: a signal handler or another thread sends on `stop`, and `recv_timeout` returns at once. Without
+/// anything to stop it, `thread::sleep(follow.poll_after())` does.
 ///
 /// # Exactly once
 ///
-/// The loop above is *at least once*: if the program is killed before it has saved the cursor, the next run returns the
-/// executions of the last round again. For *exactly once*, write what they lead to and the cursor as text in one database
-/// transaction. After a failed transaction, start anew [from](Self::starting_from) the cursor that is saved, because
-/// this one counts the executions as yielded.
+/// The loop above is *at least once*: if the program is killed before it has saved the cursor, the next run
+/// returns the executions of the last round again. For *exactly once*, write what they lead to and the cursor
+/// as text in one database transaction. After a failed transaction, start anew [from](Self::starting_from)
+/// the cursor that is saved, because this one counts the executions as yielded.
 ///
 /// # Guarantees
 ///
-/// - Each execution that is written after the first successful round is yielded once, unless it is removed before a round
-///   has read it. What was there before is not yielded.
-/// - One that is written late, behind newer ones, is yielded if that is at most [`overlap`](Self::overlap) after its time.
-///   A longer overlap at a restart reaches back only as far as the cursor does: to the shorter one.
-/// - If executions may be missing, an error of kind [`Incomplete`](ErrorKind::Incomplete) comes before those that were
-///   found: if none of those yielded before is left, so that others may have come and gone; if a round ends after 4,000
-///   requests (200,000 executions); if too many were removed or delivered during a round. It is reported once, and
-///   reported again by the next run if the cursor was not saved after the `Ok` that follows it.
-/// - Nothing is reported as missing from a history of fewer than 50 executions if there was a round in the last two hours,
-///   or nothing before: a service is taken to keep 50 executions, or each for two hours.
-/// - A round requests the first page, and further ones until it has read what is new and the `overlap`. A history without
-///   news for longer than `overlap` costs one request. A round holds in memory what is new.
+/// - Each execution that is written after the first successful round is yielded once, unless it is removed
+///   before a round has read it. What was there before is not yielded.
+/// - One that is written late, behind newer ones, is yielded if that is at most [`overlap`](Self::overlap)
+///   after its time. A longer overlap at a restart reaches back only as far as the cursor does: to the
+///   shorter one.
+/// - If executions may be missing, an error of kind [`Incomplete`](ErrorKind::Incomplete) comes before those
+///   that were found: if none of those yielded before is left, so that others may have come and gone; if a
+///   round ends after 4,000 requests (200,000 executions); if too many were removed or delivered during a
+///   round. It is reported once, and reported again by the next run if the cursor was not saved after the
+///   `Ok` that follows it.
+/// - Nothing is reported as missing from a history of fewer than 50 executions if there was a round in the
+///   last two hours, or nothing before: a service is taken to keep 50 executions, or each for two hours.
+/// - A round requests the first page, and further ones until it has read what is new and the `overlap`. A
+///   history without news for longer than `overlap` costs one request. A round holds in memory what is new.
 /// - A round that fails changes nothing: the next one finds the same.
 #[must_use = "nothing is requested before `poll` or `next` is called"]
 pub struct Follow {
@@ -158,34 +150,23 @@ pub struct Follow {
 
 impl Follow {
     /// Sets how long to wait between two rounds. More than zero. Default: 10 s.
-    ///
-    /// ```
-    /// # let client = handinger::HandingerClient::new("key")?;
-    /// let follow = client.follow("wrk_1").interval(std::time::Duration::from_secs(60));
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Sets how long after its time an execution may be written, behind newer ones, and still be yielded. Default:
-    /// 2 min.
+    /// Sets how long after its time an execution may be written, behind newer ones, and still be yielded.
+    /// Default: 2 min.
     ///
-    /// Rounds read this span again until nothing new has come for as long, and the cursor holds the id of each execution
-    /// in it.
-    ///
-    /// ```
-    /// # let client = handinger::HandingerClient::new("key")?;
-    /// let follow = client.follow("wrk_1").overlap(std::time::Duration::from_secs(3600));
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
+    /// Rounds read this span again until nothing new has come for as long, and the cursor holds the id of
+    /// each execution in it.
     pub fn overlap(mut self, overlap: Duration) -> Self {
         self.overlap = overlap;
         self
     }
 
-    /// Starts where another run ended. Default: `None`, which starts from now: the first round yields no executions.
+    /// Starts where another run ended. Default: `None`, which starts from now: the first round yields no
+    /// executions.
     ///
     /// With the cursor of another worker, each round fails with an error of kind
     /// [`InvalidInput`](ErrorKind::InvalidInput), and nothing is requested.
@@ -211,15 +192,8 @@ impl Follow {
 
     /// Returns what has been yielded so far, to [go on from](Self::starting_from) in another run.
     ///
-    /// Before the first successful round it is empty: a run that starts from it starts from now. Save it after each `Ok`
-    /// of [`poll`](Self::poll), or after items of the iterator.
-    ///
-    /// ```
-    /// # let client = handinger::HandingerClient::new("key")?;
-    /// let follow = client.follow("wrk_1");
-    /// println!("{}", follow.cursor());
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
+    /// Before the first successful round it is empty: a run that starts from it starts from now. Save it
+    /// after each `Ok` of [`poll`](Self::poll), or after items of the iterator.
     #[must_use]
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
@@ -227,30 +201,16 @@ impl Follow {
 
     /// Makes one round of requests without waiting, and returns what is new, the oldest first.
     ///
-    /// The first round returns none: it notes which executions there are. If `next()` has not yielded all of its last
-    /// round, `poll` returns the rest, without a request.
+    /// The first round returns none: it notes which executions there are. If `next()` has not yielded all of
+    /// its last round, `poll` returns the rest, without a request.
     ///
     /// # Errors
     ///
-    /// - Those of [`list_executions`](HandingerClient::list_executions). The next call makes another round; if
-    ///   [`is_over`](Self::is_over), that fails in the same way.
-    /// - [`Incomplete`](ErrorKind::Incomplete), if executions may be missing. The next call returns those that were found,
-    ///   without a request: do not let `?` end the program here.
+    /// - Those of [`list_executions`](HandingerClient::list_executions). The next call makes another round;
+    ///   if [`is_over`](Self::is_over), that fails in the same way.
+    /// - [`Incomplete`](ErrorKind::Incomplete), if executions may be missing. The next call returns those
+    ///   that were found, without a request: do not let `?` end the program here.
     /// - [`InvalidInput`](ErrorKind::InvalidInput), for a cursor of another worker or an interval of zero.
-    ///
-    /// ```
-    /// # let fake = handinger::fake::FakeHandinger::start();
-    /// # fake.add_worker("wrk_1");
-    /// # let client = fake.client();
-    /// # client.update_webhook("wrk_1", "https://example.com/hook")?;
-    /// let mut follow = client.follow("wrk_1");
-    /// assert_eq!(follow.poll()?, []);
-    ///
-    /// # for _ in 0..3 { fake.deliver("wrk_1", 200); }
-    /// let new = follow.poll()?;
-    /// assert_eq!(new.len(), 3);
-    /// # Ok::<(), handinger::Error>(())
-    /// ```
     pub fn poll(&mut self) -> Result<Vec<WebhookExecution>, Error> {
         if self.found.is_none() {
             self.round(OffsetDateTime::now_utc())?;
@@ -260,9 +220,9 @@ impl Follow {
 
     /// Returns how long to wait before the next [`poll`](Self::poll).
     ///
-    /// Zero before the first round, and while something is there to be returned without a request, as after an error of
-    /// kind [`Incomplete`](ErrorKind::Incomplete). Else the [`interval`](Self::interval), or as long as a failed round's
-    /// [`retry_after`](Error::retry_after) asks, up to an hour.
+    /// Zero before the first round, and while something is there to be returned without a request, as after
+    /// an error of kind [`Incomplete`](ErrorKind::Incomplete). Else the [`interval`](Self::interval), or as
+    /// long as a failed round's [`retry_after`](Error::retry_after) asks, up to an hour.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -281,9 +241,9 @@ impl Follow {
 
     /// Returns whether the last round failed with an error that no later round can mend.
     ///
-    /// These are [`InvalidInput`](ErrorKind::InvalidInput), a redirect, a rejected certificate, a rejection by the proxy,
-    /// and a 4xx status other than 408, 409 and 429, such as 401 and 404. After any other error, go on: the network may
-    /// be back, and a proxy's HTML page be gone.
+    /// These are [`InvalidInput`](ErrorKind::InvalidInput), a redirect, a rejected certificate, a rejection
+    /// by the proxy, and a 4xx status other than 408, 409 and 429, such as 401 and 404. After any other
+    /// error, go on: the network may be back, and a proxy's HTML page be gone.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -335,8 +295,10 @@ impl Follow {
         let mut walk = Walk::new();
         for _ in 0..MAX_REQUESTS {
             let list = (self.source)(walk.page)?;
-            let is_read = walk.accept(list).is_some_and(|executions| round.accept(executions));
-            if is_read || walk.is_over {
+            let is_last = round.ends_at(&list);
+            let Some(executions) = walk.accept(list) else { continue };
+            round.accept(executions);
+            if is_last || walk.is_over {
                 return Ok(round.end(walk.gap, walk.total));
             }
         }

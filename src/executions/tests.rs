@@ -6,7 +6,8 @@ use super::walk::tests::{execution, list};
 use super::*;
 use crate::error::ErrorKind;
 
-/// Five pages of one execution each, an hour apart, whose total falls before each request: it uses up all patience.
+/// Five pages of one execution each, an hour apart, whose total falls before each request: it uses up all
+/// patience.
 fn executions() -> Executions {
     let mut total = 10_000;
     let source = move |page: u64| {
@@ -32,7 +33,8 @@ fn gap_is_reported_after_all_that_was_found_and_resume_adds_nothing() {
         }
         let error = executions.next().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incomplete);
-        let message = "list executions of worker wrk%201: executions may be missing: too many were removed during the walk";
+        let message = "list executions of worker wrk%201: executions may be missing: \
+                       too many were removed during the walk";
         assert_eq!(error.to_string(), message);
         assert!(executions.next().is_none());
         executions.resume();

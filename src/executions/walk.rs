@@ -1,41 +1,46 @@
-//! Decides how to walk a history that changes meanwhile: which page to request next, and which executions are new.
+//! Decides how to walk a history that changes meanwhile: which page to request next, and which executions are
+//! new.
 //!
-//! New deliveries push executions onto later pages, removals pull them onto earlier ones. A *standing* execution is one
-//! that is there from the first request to the last. Executions that are there keep their order, those whose times tie
-//! too, and new ones come in at the front. The invariant is:
+//! New deliveries push executions onto later pages, removals pull them onto earlier ones. A *standing*
+//! execution is one that is there from the first request to the last. Executions that are there keep their
+//! order, those whose times tie too, and new ones come in at the front. The invariant is:
 //!
 //! > When a page has been accepted, every standing execution up to the end of that page has been yielded.
 //!
-//! So nothing standing is missed when the last page there is has been accepted, and since the executions of a page are
-//! yielded in its order, standing ones are yielded in theirs. The invariant holds for page 1, which is yielded
-//! completely. Any other page that is requested is at most one further than the page accepted last, and is accepted
-//! only if
+//! So nothing standing is missed when the last page there is has been accepted, and since the executions of a
+//! page are yielded in its order, standing ones are yielded in theirs. The invariant holds for page 1, which
+//! is yielded completely. Any other page that is requested is at most one further than the page accepted
+//! last, and is accepted only if
 //!
-//! 1. it has an execution that was yielded before. Every standing execution ahead of that one was ahead of it already
-//!    when it was yielded, and by the invariant has been yielded as well; what follows it on this page is yielded now. Or
-//! 2. no fewer executions are there in all than when the last page was accepted. All that came in are ahead of those not
-//!    yet yielded, so each of these has moved back at least as far as the history has grown; what lay past the accepted
-//!    page still does, and what lies ahead of this page has been yielded.
+//! 1. it has an execution that was yielded before. Every standing execution ahead of that one was ahead of it
+//!    already when it was yielded, and by the invariant has been yielded as well; what follows it on this
+//!    page is yielded now. Or
+//! 2. no fewer executions are there in all than when the last page was accepted. All that came in are ahead
+//!    of those not yet yielded, so each of these has moved back at least as far as the history has grown;
+//!    what lay past the accepted page still does, and what lies ahead of this page has been yielded.
 //!
-//! Otherwise executions may have been pulled ahead, and the walk steps back: to the page before, or from past the last
-//! page to the last. There, the same question is asked. None of this counts the executions of a page: they may be fewer
-//! than 50. The proof needs ids that are unique, and a `total_count` of the same moment as its page.
+//! Otherwise executions may have been pulled ahead, and the walk steps back: to the page before, or from past
+//! the last page to the last. There, the same question is asked. None of this counts the executions of a
+//! page: they may be fewer than 50. The proof needs ids that are unique, and a `total_count` of the same
+//! moment as its page.
 //!
 //! # Bounds
 //!
-//! *Patience* bounds the requests. It starts at [`PATIENCE`]. A page with news (an execution not yielded before) earns
-//! 2, up to [`PATIENCE`]; every other request costs 1: one that steps back, or a page with nothing new. So there are at
-//! most 200 requests and 3 for each page with news, whatever the server does. Patience ends where
+//! *Patience* bounds the requests. It starts at [`PATIENCE`]. A page with news (an execution not yielded
+//! before) earns 2, up to [`PATIENCE`]; every other request costs 1: one that steps back, or a page with
+//! nothing new. So there are at most 200 requests and 3 for each page with news, whatever the server does.
+//! Patience ends in two ways, each a gap:
 //!
-//! - the total falls before every second request, a few hundred times in a row. Where the oldest are trimmed or another
-//!   replica lags, it falls although nothing was pulled ahead, which cannot be seen from it. Each such fall costs a step
-//!   back and a page with nothing new. The walk then goes on without steps back.
-//! - 50 are delivered before each request, 200 times in a row: no page has anything new. The walk then ends.
+//! - The total falls before every second request, a hundred times in a row, although nothing was pulled
+//!   ahead: the oldest are trimmed, or another replica lags. That cannot be seen from the total, and each fall
+//!   costs a step back and a page with nothing new. Or 10,000 are removed at once, which costs 200 steps. The
+//!   walk then goes on without steps back.
+//! - 50 are delivered before each request, 200 times in a row, or 10,000 at once: no page has anything new.
+//!   The walk then ends.
 //!
-//! The walk also ends at an empty page before the last: pages beyond it have nothing to hold on to. In each case it
-//! notes the gap that there may be.
+//! An empty page before the last is a gap, too, and ends the walk, because all those behind it may be empty.
 //!
-//! The hashes of all ids yielded are kept: 20 bytes an execution, and 40 while the set grows.
+//! The hashes of all ids yielded are kept: up to 21 bytes an execution, and 31 while the set grows.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -56,8 +61,8 @@ pub(crate) struct Walk {
     pub(crate) gap: Option<&'static str>,
     /// How many executions there were in all when the last page was accepted.
     pub(crate) total: u64,
-    /// The ids yielded, as hashes of 64 bits under a random key: that two of a million are the same by accident is as
-    /// likely as 1 in 37 million.
+    /// The ids yielded, as hashes of 64 bits under a random key: that two of a million are the same by
+    /// accident is as likely as 1 in 37 million.
     seen: HashSet<u64>,
     patience: u32,
 }
@@ -115,7 +120,7 @@ impl Walk {
 
     fn end_early(&mut self, gap: &'static str) {
         self.is_over = true;
-        self.gap.get_or_insert(gap);
+        self.gap = Some(gap);
     }
 }
 

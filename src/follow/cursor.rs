@@ -1,37 +1,42 @@
-//! What [`Follow`](super::Follow) has yielded so far, and what a round of requests finds that is new.
+//! A cursor holds what [`Follow`](super::Follow) has yielded so far; a round of requests finds what is new.
 //!
-//! An execution *counts* if its time is not below the floor. A round yields those that count and are not known, the
-//! oldest first; yielding makes an id known. When all is yielded, the floor rises, and ids below it are forgotten. The
-//! first round makes known what counts, and yields nothing. The invariants are:
+//! An execution *counts* if its time is not below the floor. A round yields those that count and are not
+//! known, the oldest first; yielding makes an id known. When all is yielded, the floor rises, and ids below
+//! it are forgotten. The first round makes known what counts, and yields nothing. The invariants are:
 //!
 //! > 1. What was yielded, or was there at the start, is known or below the floor.
-//! > 2. What is below the floor, but was neither yielded nor there at the start, was written more than `overlap` after
-//! >    its time; or a gap has been reported.
+//! > 2. What is below the floor, but was neither yielded nor there at the start, was written more than
+//! >    `overlap` after its time; or a gap has been reported.
 //!
-//! So each execution is yielded once, and a new one is missed in silence only if it is written that late. The first
-//! holds because the floor never falls, not even if a later run sets a longer overlap: hence it is kept, and not derived.
+//! So each execution is yielded once, and a new one is missed in silence only if it is written that late. The
+//! first holds because the floor never falls, not even if a later run sets a longer overlap: hence it is
+//! kept, and not derived.
 //!
-//! The second holds because of how far the floor rises. Let N be the newest known execution that is not later than the
-//! start of the round, and E one that the round has not found. E was written after the round's first request.
+//! The second holds because of how far the floor rises. Let N be the newest known execution that is not later
+//! than the start of the round, and E one that the round has not found. E was written after the round's first
+//! request.
 //!
-//! - To `overlap` before N: N was written before that request too, since a round leaves what is newer than its whole
-//!   first page to the next one. So E is later than N less `overlap`, or too late.
-//! - To N itself, if the round starts `overlap` or more after the first round without news: N was written before that
-//!   one, so E is later than N, or too late. That does not depend on the clocks of two machines. An idle round is then one
-//!   request.
+//! - To `overlap` before N: N was written before that request too, since a round leaves what is newer than
+//!   its whole first page to the next one. So E is later than N less `overlap`, or too late.
+//! - To N itself, if the round starts `overlap` or more after the first round without news: N was written
+//!   before that one, so E is later than N, or too late. That does not depend on the clocks of two machines.
+//!   An idle round is then one request.
 //!
-//! An execution from the future would raise the floor above what is yet to come: it is ignored until its time has come.
+//! An execution from the future would raise the floor above what is yet to come: it is ignored until its time
+//! has come.
 //!
 //! # Gaps
 //!
-//! A gap is reported before what was found: the walk's; a round of [`MAX_REQUESTS`] that did not reach the floor; and
-//! that something is new, and nothing was met that is known or below the floor. As long as one such execution is left,
-//! all that came after it were there for a round to read, because a service removes the oldest first. If none is left,
-//! later ones may have come and gone. That is no gap if the history has fewer than [`KEPT`] executions, because a service
-//! keeps so many, or keeps each for at least [`KEPT_FOR`]: nothing was known, or the cursor is no older than that.
+//! A gap is reported before what was found: the walk's; a round of [`MAX_REQUESTS`] that did not reach the
+//! floor; and that something is new, and nothing was met that is known or below the floor. As long as one
+//! such execution is left, all that came after it were there for a round to read, because a service removes
+//! the oldest first. If none is left, later ones may have come and gone. That is no gap if the history has
+//! fewer than [`KEPT`] executions, because a service keeps so many, or keeps each for at least [`KEPT_FOR`]:
+//! nothing was known, or the cursor is no older than that.
 //!
-//! What is newer than the whole first page came during the walk. Yielded now, it would hide that what came before it in
-//! the same time is gone already.
+//! An execution that is newer than the whole first page came during the walk. Yielded now, it would hide that
+//! others which came before it in the same time are gone already. (One that is written late in that very
+//! round still hides it.)
 
 use std::collections::HashSet;
 use std::fmt;
@@ -47,7 +52,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
 use crate::error::Error;
-use crate::types::WebhookExecution;
+use crate::types::{WebhookExecution, WebhookExecutionList};
 
 const VERSION: u32 = 1;
 
@@ -63,10 +68,10 @@ const NONE_LEFT: &str = "executions may be missing: none of those yielded before
 /// A place in a worker's delivery history, up to which [`Follow`](crate::Follow) has yielded; returned by
 /// [`Follow::cursor`](crate::Follow::cursor).
 ///
-/// [`save`](Self::save) and [`load`](Self::load) keep it in a file. For a column of a database, `Display` and `FromStr`
-/// convert it to a line of text; any format of serde works, too. Its content is not part of the API, but later versions
-/// of this crate read it. It holds no secret: the worker id, some times, and the ids of the executions within the
-/// [`overlap`](crate::Follow::overlap), 45 bytes each as text.
+/// [`save`](Self::save) and [`load`](Self::load) keep it in a file. For a column of a database, `Display` and
+/// `FromStr` convert it to a line of text; any format of serde works, too. Its content is not part of the
+/// API, but later versions of this crate read it. It holds no secret: the worker id, some times, and the ids
+/// of the executions within the [`overlap`](crate::Follow::overlap).
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -83,22 +88,22 @@ const NONE_LEFT: &str = "executions may be missing: none of those yielded before
 /// assert_eq!("garbage".parse::<Cursor>().unwrap_err().kind(), ErrorKind::InvalidInput);
 /// # Ok::<(), handinger::Error>(())
 /// ```
-// All times are in milliseconds since the epoch. Absent options are not skipped, because MessagePack knows fields by
-// their places.
+// All times are in milliseconds since the epoch. Absent options are not skipped, because MessagePack knows
+// fields by their places.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cursor {
     #[serde(deserialize_with = "known_version")]
     version: u32,
     pub(super) worker_id: String,
-    /// Whether the first round has succeeded.
+    /// True after the first successful round.
     started: bool,
     /// `None` if nothing was known yet.
     floor: Option<i64>,
     /// The ids that are known, and their times, none below the floor.
     known: Vec<(String, i64)>,
-    /// The start of the last round. One that meets nothing after a long time does not count, because what it misses may be
-    /// gone: the next execution then reports that.
+    /// The start of the last round. One that meets nothing after a long time does not count, because what it
+    /// misses may be gone: the next execution then reports that.
     current_at: Option<i64>,
     /// The start of the first round since which nothing new has come.
     quiet_since: Option<i64>,
@@ -114,8 +119,8 @@ impl Cursor {
     ///
     /// # Errors
     ///
-    /// Those of reading the file; of kind [`InvalidData`](io::ErrorKind::InvalidData) if it is empty, or holds something
-    /// else. To start anew from now, delete the file.
+    /// Those of reading the file; of kind [`InvalidData`](io::ErrorKind::InvalidData) if it is empty, or
+    /// holds something else. To start anew from now, delete the file.
     ///
     /// ```
     /// # let directory = std::env::temp_dir();
@@ -135,8 +140,8 @@ impl Cursor {
         })
     }
 
-    /// Saves the cursor to a file, which is complete at any moment: this writes a temporary file beside it, with `.tmp`
-    /// after its name, syncs it to the disk, and renames it.
+    /// Saves the cursor to a file, which is complete at any moment: this writes a temporary file beside it,
+    /// with `.tmp` after its name, syncs it to the disk, and renames it.
     ///
     /// This costs the cursor's whole size: save once a round, not once an execution.
     ///
@@ -249,19 +254,26 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Takes in the next page. Returns whether it reaches below the floor and has nothing new: a service may list by the
-    /// time of writing, so that one execution below the floor says nothing of those behind it.
-    pub(super) fn accept(&mut self, page: Vec<WebhookExecution>) -> bool {
+    /// Returns whether no further page is needed: this one reaches below the floor and has nothing new. A
+    /// service may list by the time of writing: an execution below the floor says nothing of those behind it.
+    pub(super) fn ends_at(&self, page: &WebhookExecutionList) -> bool {
+        let is_known = |execution: &WebhookExecution| self.known.contains(execution.id.as_str());
+        page.iter().any(|execution| self.is_below_floor(execution))
+            && page.iter().all(|execution| self.is_below_floor(execution) || is_known(execution))
+    }
+
+    fn is_below_floor(&self, execution: &WebhookExecution) -> bool {
+        Some(millis(execution.created_at)) < self.floor
+    }
+
+    /// Takes in the executions of the next page that have not been taken in.
+    pub(super) fn accept(&mut self, executions: Vec<WebhookExecution>) {
         if self.newest.is_none() {
-            self.newest = page.iter().map(|execution| execution.created_at).max();
+            self.newest = executions.iter().map(|execution| execution.created_at).max();
         }
-        let found_before = self.found.len();
-        let mut reaches_below = false;
-        for execution in page {
+        for execution in executions {
             let at = millis(execution.created_at);
-            if Some(at) < self.floor {
-                reaches_below = true;
-            } else if self.known.contains(execution.id.as_str()) {
+            if self.is_below_floor(&execution) || self.known.contains(execution.id.as_str()) {
                 self.has_met_known = true;
             } else if Some(execution.created_at) <= self.newest {
                 if !self.cursor.started && at <= self.start {
@@ -270,8 +282,6 @@ impl<'a> Round<'a> {
                 self.found.push(execution);
             }
         }
-        self.has_met_known |= reaches_below;
-        reaches_below && self.found.len() == found_before
     }
 
     /// Ends the round: the walk may have a gap, and the history has so many executions in all.
@@ -308,7 +318,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// What a round has found.
+/// The result of a round.
 pub(super) struct Found {
     /// Why executions may be missing, if they may.
     pub(super) gap: Option<&'static str>,

@@ -1,5 +1,5 @@
-//! `Follow` against a model of a service whose history changes before each request, with kills at any item. No sockets
-//! and no clock: a test is the server, and sets the time.
+//! `Follow` against a model of a service whose history changes before each request, with kills at any item.
+//! No sockets and no clock: a test is the server, and sets the time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::iter::{once, repeat_n};
@@ -88,7 +88,8 @@ struct World {
     /// The executions at the first request of the first round that succeeded.
     initial: Option<HashSet<u32>>,
     owed: HashMap<u32, Owed>,
-    /// Owed executions that the service removed before they were yielded, and how many gaps had been reported.
+    /// Owed executions that the service removed before they were yielded, and how many gaps had been
+    /// reported.
     trimmed: HashMap<u32, usize>,
     has_just_trimmed: bool,
     yielded: HashSet<u32>,
@@ -437,9 +438,11 @@ proptest! {
         ]),
         fates in vec(fate(), 0..200),
     ) {
-        // A page that holds all that is written late between two rounds: else the newest are not on the first.
+        // A page that holds all that is written late between two rounds: else the newest are not on the
+        // first.
         let page_size = if lists_by_writing { 100 } else { 5 };
-        let mut program = Program::new(World { page_size, lists_by_writing, kept: count, events, ..World::new(count) });
+        let world = World { page_size, lists_by_writing, kept: count, events, ..World::new(count) };
+        let mut program = Program::new(world);
         program.skew = skew;
         program.run(fates.into_iter());
         prop_assert_eq!(program.world().gaps, 0);
@@ -471,7 +474,8 @@ proptest! {
             1 => (0..=HOUR / 4).prop_map(Event::Pass),
         ]),
     ) {
-        let mut program = Program::new(World { events: events.into_iter().take(140).collect(), ..World::new(count) });
+        let events = events.into_iter().take(140).collect();
+        let mut program = Program::new(World { events, ..World::new(count) });
         program.run(std::iter::empty());
         prop_assert_eq!(program.world().gaps, 0);
     }
@@ -505,6 +509,14 @@ fn started(count: u32) -> Program {
 }
 
 #[test]
+fn first_executions_are_no_loss_however_late_they_come() {
+    let mut program = started(0);
+    program.world().now += DAY;
+    program.deliver(3);
+    assert_eq!(program.poll(), Ok(vec![0, 1, 2]));
+}
+
+#[test]
 fn outage_after_an_empty_start_is_reported() {
     let mut program = started(0);
     program.deliver(1_000);
@@ -528,6 +540,19 @@ fn each_loss_is_reported_once() {
         assert_eq!(program.poll(), Ok((last - 60..last).collect()));
         assert_eq!(program.follow.poll_after(), INTERVAL);
         assert_eq!(program.poll(), Ok(vec![]));
+    }
+}
+
+#[test]
+fn history_of_fewer_than_50_is_not_reported_moments_after_a_round() {
+    for (count, is_reported) in [(49, false), (50, true)] {
+        let mut program = started(60);
+        program.world().apply(&Event::RemoveAll);
+        program.deliver(count);
+        if is_reported {
+            assert_eq!(program.poll(), gap(NONE_LEFT));
+        }
+        assert_eq!(program.poll(), Ok((60..60 + count).collect()));
     }
 }
 
@@ -562,6 +587,17 @@ fn execution_below_the_floor_hides_none_behind_it() {
     assert_eq!(program.poll(), Ok(new));
 }
 
+/// The walk steps back to page 1, whose only execution that it has not taken in is older than the floor.
+#[test]
+fn page_that_is_read_again_hides_none_behind_it() {
+    let mut program = started(60);
+    program.world().lists_by_writing = true;
+    program.deliver(51);
+    let events = [None, Some(Event::Remove(0, 1)), Some(Event::DeliverLate(HOUR))];
+    program.world().events.extend(events);
+    assert_eq!(program.poll(), Ok((60..111).collect()));
+}
+
 /// Between the requests for pages 1 and 2, a burst pushes all out that came before it.
 #[test]
 fn burst_that_is_trimmed_at_once_does_not_hide_itself() {
@@ -575,7 +611,8 @@ fn burst_that_is_trimmed_at_once_does_not_hide_itself() {
     assert_eq!(program.poll(), Ok((111..161).collect()));
 }
 
-/// One delivery a day that is kept 12 h, three each Monday kept three days, and a history that is cleared weekly.
+/// One delivery a day that is kept 12 h, three each Monday kept three days, and a history that is cleared
+/// weekly.
 #[test]
 fn quiet_services_raise_no_alarm() {
     type Service = fn(&mut World, i64);
@@ -654,6 +691,20 @@ fn round_without_end_is_reported_after_4_000_requests() {
 }
 
 #[test]
+fn gap_of_the_walk_is_reported_before_what_was_found() {
+    let mut program = started(3);
+    program.deliver(1);
+    let world = Arc::clone(&program.world);
+    let source =
+        move |page| Ok(WebhookExecutionList { page_count: 9, ..world.lock().unwrap().request(page)? });
+    program.follow = follow(Box::new(source), Some(program.follow.cursor().clone()));
+    for new in [vec![3], vec![]] {
+        assert_eq!(program.poll(), gap("a page before the last one is empty"));
+        assert_eq!(program.poll(), Ok(new));
+    }
+}
+
+#[test]
 fn idle_round_is_one_request_after_a_quiet_overlap() {
     for (within_overlap, requests) in [(0, 1), (500, 11), (5_000, 101)] {
         let mut program = started(60);
@@ -671,6 +722,7 @@ fn idle_round_is_one_request_after_a_quiet_overlap() {
         for _ in 0..3 {
             assert_eq!(program.requests_of_poll(0), 1, "{within_overlap}");
         }
+        assert!(program.saved.len() < 250, "ids below the floor are forgotten");
         program.deliver(1);
         assert_eq!(program.requests_of_poll(1), 2);
     }
@@ -707,6 +759,47 @@ fn late_execution_is_found_at_most_the_overlap_after_its_time() {
     program.world().write(newest);
     program.world().write(newest - 1);
     assert_eq!(program.poll(), Ok(vec![63]));
+}
+
+/// The new one is written five seconds after the round has started, on a server whose clock is behind.
+#[test]
+fn round_with_news_is_no_quiet_time() {
+    let mut program = started(60);
+    program.skew = 300 * SECOND;
+    let start = program.world().now;
+    program.world().events.push_back(Some(Event::Deliver(1, 5 * SECOND)));
+    program.start_round().unwrap();
+    assert_eq!(program.follow.poll().unwrap().len(), 1);
+    program.world().now = start + OVERLAP;
+    program.start_round().unwrap();
+    assert!(program.follow.poll().unwrap().is_empty());
+    program.world().apply(&Event::DeliverLate(OVERLAP - 4 * SECOND));
+    assert_eq!(program.poll(), Ok(vec![61]));
+}
+
+#[test]
+fn oldest_is_yielded_first_however_a_service_lists() {
+    let mut program = started(60);
+    program.world().lists_by_writing = true;
+    program.deliver(3);
+    program.world().apply(&Event::DeliverLate(3 * SECOND / 2));
+    assert_eq!(program.poll(), Ok(vec![60, 63, 61, 62]));
+}
+
+/// The clock is set right by five minutes: that is no quiet time.
+#[test]
+fn clock_that_jumps_raises_the_floor_at_most_to_the_overlap_before_now() {
+    let mut program = started(60);
+    program.skew = -300 * SECOND;
+    program.deliver(1);
+    assert_eq!(program.poll(), Ok(vec![60]));
+    for skew in [-300, 0] {
+        program.skew = skew * SECOND;
+        program.start_round().unwrap();
+        assert!(program.follow.take_next().is_none());
+    }
+    program.world().apply(&Event::DeliverLate(OVERLAP - 5 * SECOND));
+    assert_eq!(program.poll(), Ok(vec![61]));
 }
 
 /// A cursor saved in the middle of a round must not count the time before that as quiet.
@@ -754,6 +847,24 @@ fn longer_overlap_at_a_restart_reaches_back_only_to_the_floor() {
     program.world().apply(&Event::DeliverLate(HOUR));
     program.deliver(1);
     assert_eq!(program.poll(), Ok(vec![61]));
+}
+
+/// As after a failed transaction.
+#[test]
+fn new_start_from_the_saved_cursor_forgets_the_last_round() {
+    let mut program = started(3);
+    let saved = program.follow.cursor().clone();
+    program.deliver(2);
+    program.start_round().unwrap();
+    assert_eq!(number(&program.follow.take_next().unwrap().unwrap()), 3);
+    program.follow = program.follow.starting_from(saved.clone());
+    assert_eq!(program.poll(), Ok(vec![3, 4]));
+
+    program.world().events.push_back(Some(Event::LoseResponse));
+    program.poll().unwrap_err();
+    assert!(program.follow.is_over() && !program.follow.poll_after().is_zero());
+    program.follow = program.follow.starting_from(saved);
+    assert!(!program.follow.is_over() && program.follow.poll_after().is_zero());
 }
 
 #[test]

@@ -59,35 +59,6 @@ fn quiet_history_is_read_once_with_one_request_a_page() {
 }
 
 #[test]
-fn executions_that_stay_are_read_once_when_others_come_and_go() {
-    // The places from the newest that are removed after page 1 of 3, how many then come, and the requests in all.
-    for (removed, delivered, requests) in [
-        (0..0, 100, 5),
-        (0..1, 0, 5),
-        (0..50, 0, 4),
-        (149..150, 0, 5),
-        (1..150, 0, 3),
-        (0..150, 0, 3),
-        (30..110, 60, 3),
-    ] {
-        let fake = fake_with(150);
-        let mut executions = executions(&fake);
-        let mut read = numbers(executions.by_ref().take(50));
-        for place in removed.clone() {
-            assert!(fake.remove_execution(WORKER, &format!("whe_{}", 149 - place)));
-        }
-        add(&fake, 150..150 + delivered);
-        read.extend(numbers(executions));
-        assert_eq!(fake.request_count(), requests, "{removed:?} {delivered}");
-        let stay = |number: &usize| *number < 150 && !removed.contains(&(149 - number));
-        let mut expected = newest_first(0..150);
-        expected.retain(|number| *number >= 100 || stay(number));
-        read.retain(|number| *number < 150);
-        assert_eq!(read, expected, "{removed:?} {delivered}");
-    }
-}
-
-#[test]
 fn error_names_the_page_and_resume_goes_on_there() {
     let fake = fake_with(150);
     let mut executions = executions(&fake);
@@ -109,7 +80,8 @@ fn error_names_the_page_and_resume_goes_on_there() {
 #[test]
 fn since_ends_at_the_first_older_execution_without_a_further_request() {
     let fake = fake_with(120);
-    // The newest is of second 119, and page 1 ends with second 70: that all of it is young leaves the question open.
+    // The newest is of second 119, and page 1 ends with second 70: that all of it is young leaves the
+    // question open.
     for (second, count, requests) in
         [(200, 0, 1), (119, 1, 1), (71, 49, 1), (70, 50, 2), (69, 51, 2), (20, 100, 3), (-1, 120, 3)]
     {

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::support::{Server, client, response};
 
-/// A page with these executions. The count is JSON as it stands, since servers may lie in ways that no number can.
+/// A page with these executions. The count is JSON as it stands, since servers may lie in ways that no number
+/// can.
 pub(crate) fn page(ids: &str, page_count: &str) -> Vec<u8> {
     let logs: Vec<_> = ids
         .split_whitespace()

@@ -7,7 +7,10 @@ use std::process;
 use super::*;
 use crate::error::ErrorKind;
 
-const SAVED: &str = r#"{"version":1,"workerId":"wrk_1","started":true,"floor":5,"known":[["whe_1",5],["whe_2",7]],"currentAt":9,"quietSince":null}"#;
+const SAVED: &str = concat!(
+    r#"{"version":1,"workerId":"wrk_1","started":true,"floor":5,"known":[["whe_1",5],["whe_2",7]],"#,
+    r#""currentAt":9,"quietSince":null}"#
+);
 
 #[test]
 fn cursor_is_text_that_is_read_back() {
@@ -24,10 +27,10 @@ fn cursor_is_text_that_is_read_back() {
 
 #[test]
 fn cursor_of_version_0_1_0_is_read() {
-    let saved = r#"{"version":1,"workerId":"wrk_1","started":true,"floor":5,"known":[["whe_1",5]],"shortened":false,"lostAll":false}"#;
+    let saved = SAVED.replace(r#""currentAt":9,"quietSince":null"#, r#""shortened":false,"lostAll":false"#);
     let cursor: Cursor = saved.parse().unwrap();
     assert!(cursor.started);
-    assert_eq!((cursor.floor, cursor.known.len(), cursor.current_at), (Some(5), 1, None));
+    assert_eq!((cursor.floor, cursor.known.len(), cursor.current_at), (Some(5), 2, None));
 }
 
 #[test]
@@ -60,59 +63,46 @@ fn time_is_rounded_down_to_a_millisecond() {
     }
 }
 
-/// An empty directory of its own, removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("handinger-{name}-{}", process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name());
-        names.map(|name| name.into_string().unwrap()).collect()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// A new directory, which a test that fails leaves behind.
+fn directory(name: &str) -> PathBuf {
+    let path = env::temp_dir().join(format!("handinger-{name}-{}", process::id()));
+    fs::create_dir(&path).unwrap();
+    path
 }
 
 #[test]
 fn saved_file_is_loaded_and_replaced_and_nothing_is_left_beside_it() {
-    let directory = Directory::new("saved");
-    let path = directory.0.join("hooks.cursor");
+    let directory = directory("saved");
+    let path = directory.join("hooks.cursor");
     assert_eq!(Cursor::load(&path).unwrap(), None);
     for cursor in [SAVED.parse::<Cursor>().unwrap(), Cursor::new("wrk_2")] {
         // A run that was killed has left half a file.
-        fs::write(directory.0.join("hooks.cursor.tmp"), "{\"vers").unwrap();
+        fs::write(directory.join("hooks.cursor.tmp"), "{\"vers").unwrap();
         cursor.save(&path).unwrap();
         assert_eq!(Cursor::load(&path).unwrap(), Some(cursor.clone()));
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{cursor}\n"));
-        assert_eq!(directory.names(), ["hooks.cursor"]);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
     }
+    fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
 fn old_file_survives_a_save_that_fails() {
-    let directory = Directory::new("failed");
-    let path = directory.0.join("hooks.cursor");
+    let directory = directory("failed");
+    let path = directory.join("hooks.cursor");
     let cursor: Cursor = SAVED.parse().unwrap();
     cursor.save(&path).unwrap();
     // The temporary file cannot be written.
-    fs::create_dir(directory.0.join("hooks.cursor.tmp")).unwrap();
+    fs::create_dir(directory.join("hooks.cursor.tmp")).unwrap();
     Cursor::new("wrk_2").save(&path).unwrap_err();
     assert_eq!(Cursor::load(&path).unwrap(), Some(cursor));
+    fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
 fn empty_or_foreign_file_is_invalid_data() {
-    let directory = Directory::new("foreign");
-    let path = directory.0.join("hooks.cursor");
+    let directory = directory("foreign");
+    let path = directory.join("hooks.cursor");
     for content in ["", "{}", "whk_s3cret"] {
         fs::write(&path, content).unwrap();
         let error = Cursor::load(&path).unwrap_err();
@@ -123,5 +113,6 @@ fn empty_or_foreign_file_is_invalid_data() {
     fs::write(&path, b"\xff").unwrap();
     assert_eq!(Cursor::load(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
     // A directory is neither absent nor invalid.
-    assert!(Cursor::load(&directory.0).is_err());
+    assert!(Cursor::load(&directory).is_err());
+    fs::remove_dir_all(directory).unwrap();
 }
