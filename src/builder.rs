@@ -213,8 +213,8 @@ impl HandingerClientBuilder {
     /// the address family, or the pool of connections. A second call replaces the first function.
     ///
     /// The configuration holds the TLS library and roots that the [cargo features](crate#cargo-features) select, and the
-    /// [environment's proxy](Self#proxies); `.proxy(None)` removes the latter. Timeouts, redirects, statuses and limits
-    /// of headers have no effect, because the client sets them for each request.
+    /// [environment's proxy](Self#proxies); `.proxy(None)` removes the latter. Timeouts, redirects, statuses, limits
+    /// of headers and `https_only` have no effect, because the client sets them for each request.
     ///
     /// ```
     /// use handinger::HandingerClient;

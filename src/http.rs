@@ -162,7 +162,8 @@ impl Http {
             may_have_been_applied |= verdict.may_have_been_applied;
             let error = Error::new(&request.action, failure);
             let error = error.after(attempts, verdict.is_transient, may_have_been_applied);
-            if !verdict.retry || attempts > request.options.max_retries {
+            let is_over = error.is_timeout() && request.within_total_timeout(Duration::ZERO).is_some();
+            if !verdict.retry || attempts > request.options.max_retries || is_over {
                 return Err(error);
             }
             if let Err(note) = self.wait_before_retry(request, &error) {

@@ -258,8 +258,8 @@ impl<'a> Round<'a> {
     /// service may list by the time of writing: an execution below the floor says nothing of those behind it.
     pub(super) fn ends_at(&self, page: &WebhookExecutionList) -> bool {
         let is_known = |execution: &WebhookExecution| self.known.contains(execution.id.as_str());
-        page.iter().any(|execution| self.is_below_floor(execution))
-            && page.iter().all(|execution| self.is_below_floor(execution) || is_known(execution))
+        page.logs.iter().any(|execution| self.is_below_floor(execution))
+            && page.logs.iter().all(|execution| self.is_below_floor(execution) || is_known(execution))
     }
 
     fn is_below_floor(&self, execution: &WebhookExecution) -> bool {

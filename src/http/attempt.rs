@@ -10,7 +10,7 @@ use ureq::http;
 use ureq::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 
 use super::connect::NotSent;
-use super::response::{describe_unusable, message_in, read};
+use super::response::{NOT_DOCUMENTED, describe_unusable, message_in, read};
 use super::{Http, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MAX_KEPT_BODY, MIB, Request, Response, retry};
 use crate::error::{ErrorKind, Failure, Stage};
 use crate::lenient::from_json;
@@ -50,7 +50,8 @@ pub(super) fn decode<T: DeserializeOwned>(
         Failure {
             message: title.map(|title| http.redact(request, &title)),
             response: Some(kept(response)),
-            source: Some(reason.into()),
+            // Otherwise the problem says it already.
+            source: (problem == NOT_DOCUMENTED).then(|| reason.into()),
             ..Failure::new(Stage::Unusable, ErrorKind::Decode, problem)
         }
     })
@@ -153,8 +154,11 @@ fn error_status(http: &Http, request: &Request<'_>, response: Response) -> Failu
         _ => format!("the server returned {code}"),
     };
     let wait = retry::retry_after(response.headers(), OffsetDateTime::now_utc());
+    // Proxies write `503 Service Unavailable` as the title.
+    let message = message_in(response.body()).filter(|_| kind == ErrorKind::Status);
+    let message = message.map(|text| text.trim_start_matches(&format!("{code} ")).to_owned());
     Failure {
-        message: message_in(response.body()).map(|text| http.redact(request, &text)),
+        message: message.map(|text| http.redact(request, &text)),
         retry_after: wait.filter(|wait| !wait.is_zero()),
         response: Some(kept(response)),
         ..Failure::new(Stage::Status(status), kind, problem)

@@ -174,7 +174,7 @@ impl NotSent {
             Step::Tls if self.is_certificate_rejected() => {
                 let is_unknown = self.error.to_string().contains("UnknownIssuer");
                 let hint = if is_unknown && cfg!(not(feature = "platform-verifier")) { HINT } else { "" };
-                format!("the certificate of {peer} was rejected{hint}")
+                format!("the certificate of {peer}{via} was rejected{hint}")
             }
             Step::Tls => format!("could not complete the TLS handshake with {peer}{via}"),
         }

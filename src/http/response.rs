@@ -15,6 +15,8 @@ pub(super) fn read(mut body: Body, limit: usize, bytes: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
+pub(super) const NOT_DOCUMENTED: &str = "the response is not what the API documents";
+
 /// Says what came in place of the API's JSON, with the title of a page. Other text may hold a token.
 pub(super) fn describe_unusable(body: &[u8]) -> (&'static str, Option<String>) {
     let text = String::from_utf8_lossy(body);
@@ -22,7 +24,7 @@ pub(super) fn describe_unusable(body: &[u8]) -> (&'static str, Option<String>) {
     match text.chars().next() {
         None => ("the response is empty", None),
         Some('<') => ("the response is HTML, not JSON", title_of(text)),
-        Some('{' | '[') => ("the response is not what the API documents", None),
+        Some('{' | '[') => (NOT_DOCUMENTED, None),
         Some(_) => ("the response is not JSON", None),
     }
 }

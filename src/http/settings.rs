@@ -9,6 +9,8 @@ use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::uri::{Authority, Scheme};
 use ureq::typestate::AgentScope;
 
+use crate::error::one_line;
+
 /// A function on the builder of ureq's configuration.
 pub(crate) type Configure =
     Box<dyn FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope> + Send + Sync>;
@@ -81,15 +83,16 @@ impl BaseUrl {
 
     /// Describes the target of a redirect: its origin alone, because a path may hold a secret.
     pub(super) fn describe_location(&self, location: &HeaderValue) -> String {
-        let location = location.to_str().unwrap_or_default();
+        let location = String::from_utf8_lossy(location.as_bytes());
+        let location = location.split(['?', '#']).next().unwrap_or_default();
         let scheme = if location.starts_with("//") { format!("{}:", self.scheme) } else { String::new() };
-        let Ok(uri) = format!("{scheme}{location}").parse::<Uri>() else {
-            return "an invalid URL".to_owned();
-        };
+        let location = format!("{scheme}{location}");
+        let uri = location.parse::<Uri>().unwrap_or_default();
         match (uri.scheme(), uri.authority()) {
             (Some(scheme), Some(authority)) if *scheme != self.scheme || *authority != self.authority => {
-                format!("{scheme}://{}", without_user(authority))
+                one_line(&format!("{scheme}://{}", without_user(authority)))
             }
+            (None, _) if location.contains("://") => "an invalid URL".to_owned(),
             _ => "another path of the server".to_owned(),
         }
     }

@@ -104,6 +104,14 @@ fn failures() -> Vec<(Error, String)> {
         receives(response(404, NOT_FOUND), "the server returned 404: worker not found"),
         receives(response(500, ""), "the server returned 500 (3 attempts)"),
         receives(
+            response(502, "<title>502 Bad Gateway</title>"),
+            "the server returned 502: Bad Gateway (3 attempts)",
+        ),
+        receives(
+            response_with(301, &[("Location", "/new")], "<title>301 Moved</title>"),
+            "the server redirects (301) to another path of the server, which is not followed",
+        ),
+        receives(
             response_with(429, &[("Retry-After", "61")], r#"{"error":"slow down"}"#),
             "the server returned 429: slow down; the server asks to wait 61s, longer than 60s",
         ),

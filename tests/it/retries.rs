@@ -161,7 +161,7 @@ fn longer_wait_ends_the_call_at_once() {
     assert_eq!(
         error.to_string(),
         "retrieve webhook of worker wrk_1: the server returned 429; \
-         the server asks to wait 61s, which is longer than 60s"
+         the server asks to wait 61s, longer than 60s"
     );
 }
 

@@ -181,16 +181,15 @@ fn problem_of(result: Result<impl std::fmt::Debug, Error>, body: &[u8]) -> Strin
 
 #[test]
 fn response_that_is_no_json_says_what_came() {
-    let no_json = "the response is not JSON: expected value";
     for (body, problem) in [
-        (&b""[..], "the response is empty: empty"),
-        (b"whk_s3cret", no_json),
-        (b"\x80\xff", "the response is not JSON: not UTF-8"),
-        (b"<h1>Sign\n in</h1>", "the response is HTML, not JSON: Sign in: expected value"),
-        (b"<html>whk_s3cret</html>", "the response is HTML, not JSON: expected value"),
+        (&b""[..], "the response is empty"),
+        (b"whk_s3cret", "the response is not JSON"),
+        (b"\x80\xff", "the response is not JSON"),
+        (b"<h1>Sign\n in</h1>", "the response is HTML, not JSON: Sign in"),
+        (b"<html>whk_s3cret</html>", "the response is HTML, not JSON"),
         (
             format!("<title>Sign in with {KEY}</title>").as_bytes(),
-            "the response is HTML, not JSON: Sign in with [redacted]: expected value",
+            "the response is HTML, not JSON: Sign in with [redacted]",
         ),
     ] {
         assert_eq!(problem_of(webhook(body), body), problem);
