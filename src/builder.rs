@@ -226,7 +226,8 @@ impl HandingerClientBuilder {
     /// # Ok::<(), handinger::Error>(())
     /// ```
     ///
-    /// For a private authority and a client certificate:
+    /// For a private authority and a client certificate (with the feature `native-tls` alone, add
+    /// `.provider(TlsProvider::NativeTls)`):
     ///
     #[cfg_attr(feature = "rustls", doc = "```")]
     #[cfg_attr(not(feature = "rustls"), doc = "```ignore")]

@@ -56,7 +56,7 @@ const MAX_SHOWN_TEXT: usize = 200;
 ///
 /// | what happened | retrieve, list, update, delete | regenerate | a change may have been applied |
 /// |---|---|---|---|
-/// | certificate rejected; the proxy returned 403 or 407, or rejected a SOCKS password | error | error | no |
+/// | certificate rejected; the proxy returned 401, 403 or 407, or rejected a SOCKS password | error | error | no |
 /// | otherwise never sent: name lookup, connection, TLS handshake | retry | retry | no |
 /// | 408, 409, 429 | retry | retry | no |
 /// | 5xx, or a status from 600 up | retry | error | yes |

@@ -52,20 +52,20 @@ pub(super) fn agent(
 }
 
 /// Rejects a configuration for which this build lacks a feature: ureq panics when it connects, or connects without it.
-fn check_features(config: &Config, scheme: &Scheme) -> Result<(), &'static str> {
+fn check_features(config: &Config, scheme: &Scheme) -> Result<(), String> {
     let proxy = config.proxy().map(Proxy::protocol);
     let is_socks = !matches!(proxy, None | Some(ProxyProtocol::Http | ProxyProtocol::Https));
     let is_https = *scheme == Scheme::HTTPS || proxy == Some(ProxyProtocol::Https);
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
-    let has_tls = has_tls(config.tls_config());
+    let missing = missing_for_tls(config.tls_config());
     #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-    let has_tls = false;
+    let missing = Some("rustls` or `native-tls");
     if is_socks && !cfg!(feature = "socks-proxy") {
-        Err("a SOCKS proxy needs the cargo feature `socks-proxy` of handinger")
-    } else if is_https && !has_tls {
-        Err("https needs the cargo feature `rustls` or `native-tls` of handinger")
-    } else {
-        Ok(())
+        return Err("a SOCKS proxy needs the cargo feature `socks-proxy` of handinger".into());
+    }
+    match missing {
+        Some(feature) if is_https => Err(format!("https needs the cargo feature `{feature}` of handinger")),
+        _ => Ok(()),
     }
 }
 
@@ -80,13 +80,14 @@ fn tls_config() -> TlsConfig {
         .build()
 }
 
-/// Reports whether this build has the TLS library and the roots that the configuration selects.
+/// Returns the feature of the TLS library or the roots that the configuration selects, if this build lacks it.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
-fn has_tls(tls: &TlsConfig) -> bool {
-    let needs_verifier = matches!(tls.root_certs(), RootCerts::PlatformVerifier);
+fn missing_for_tls(tls: &TlsConfig) -> Option<&'static str> {
+    let is_platform = matches!(tls.root_certs(), RootCerts::PlatformVerifier);
     match tls.provider() {
-        TlsProvider::NativeTls => cfg!(feature = "native-tls"),
-        _ => cfg!(feature = "rustls") && (cfg!(feature = "platform-verifier") || !needs_verifier),
+        TlsProvider::NativeTls => (!cfg!(feature = "native-tls")).then_some("native-tls"),
+        _ if cfg!(not(feature = "rustls")) => Some("rustls"),
+        _ => (is_platform && !cfg!(feature = "platform-verifier")).then_some("platform-verifier"),
     }
 }
 

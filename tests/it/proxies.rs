@@ -132,7 +132,8 @@ fn regenerate_opens_a_tunnel_of_its_own() {
 fn login_that_a_proxy_rejects_is_sent_once() {
     for (status, attempts) in [(401, 1), (403, 1), (407, 1), (502, 3), (503, 3)] {
         let proxy = Server::responding([response(status, format!("s3cret {KEY}"))]);
-        let error = regenerate_error(&through(&format!("user:s3cret@{}", proxy.address())).build().unwrap());
+        let client = through(&format!("user:s3cret@{}", proxy.address())).build().unwrap();
+        let error = regenerate_error(&client);
         let address = proxy.address();
         let attempts_shown = if attempts == 1 { "" } else { " (3 attempts)" };
         assert_eq!(
@@ -144,6 +145,9 @@ fn login_that_a_proxy_rejects_is_sent_once() {
         );
         assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Connect, attempts > 1));
         assert_eq!((error.attempts(), proxy.connections()), (attempts, attempts as usize));
+        let mut follow = client.follow("wrk_1");
+        follow.poll().unwrap_err();
+        assert_eq!(follow.is_over(), attempts == 1, "{error}");
     }
 }
 

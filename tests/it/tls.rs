@@ -195,6 +195,8 @@ mod with_tls {
                 assert!(!error.may_have_been_applied() && !error.is_transient(), "{error}");
                 assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 1), "{error}");
                 assert_eq!((server.server.connections(), &*server.received()), (1, ""), "{error}");
+                let mut follow = client.follow("wrk_1");
+                assert!(follow.poll().is_err() && follow.is_over());
                 let shown = format!("{error:#}");
                 let expected = format!("the certificate of {} was rejected", server.server.address());
                 assert!(shown.contains(&expected) && shown.contains(reason), "{shown}");
