@@ -109,6 +109,11 @@ pub struct Cursor {
     quiet_since: Option<i64>,
 }
 
+/// Names the file in an error, because the system's own does not.
+fn naming(path: &Path, kind: io::ErrorKind, error: &dyn fmt::Display) -> io::Error {
+    io::Error::new(kind, format!("{}: {error}", path.display()))
+}
+
 fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let version = u32::deserialize(deserializer)?;
     if version == VERSION { Ok(version) } else { Err(D::Error::custom("an unknown version of a cursor")) }
@@ -119,7 +124,7 @@ impl Cursor {
     ///
     /// # Errors
     ///
-    /// Those of reading the file; of kind [`InvalidData`](io::ErrorKind::InvalidData) if it is empty, or
+    /// Those of reading the file, with its path; of kind [`InvalidData`](io::ErrorKind::InvalidData) if it is empty, or
     /// holds something else. To start anew from now, delete the file.
     ///
     /// ```
@@ -133,11 +138,9 @@ impl Cursor {
         let path = path.as_ref();
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            result => result?,
+            result => result.map_err(|error| naming(path, error.kind(), &error))?,
         };
-        text.parse().map(Some).map_err(|error: Error| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
-        })
+        text.parse().map(Some).map_err(|error: Error| naming(path, io::ErrorKind::InvalidData, &error))
     }
 
     /// Saves the cursor to a file, which is complete at any moment: this writes a temporary file beside it,
@@ -147,7 +150,7 @@ impl Cursor {
     ///
     /// # Errors
     ///
-    /// Those of writing and renaming the file. The old file is then still there.
+    /// Those of writing and renaming the file, with its path. The old file is then still there.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -167,6 +170,10 @@ impl Cursor {
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = path.as_ref();
+        self.replace(path).map_err(|error| naming(path, error.kind(), &error))
+    }
+
+    fn replace(&self, path: &Path) -> io::Result<()> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let mut file = File::create(&temporary)?;

@@ -94,7 +94,8 @@ fn old_file_survives_a_save_that_fails() {
     cursor.save(&path).unwrap();
     // The temporary file cannot be written.
     fs::create_dir(directory.join("hooks.cursor.tmp")).unwrap();
-    Cursor::new("wrk_2").save(&path).unwrap_err();
+    let error = Cursor::new("wrk_2").save(&path).unwrap_err();
+    assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
     assert_eq!(Cursor::load(&path).unwrap(), Some(cursor));
     fs::remove_dir_all(directory).unwrap();
 }
