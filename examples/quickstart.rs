@@ -45,7 +45,7 @@ fn run() -> Result<(), Error> {
     println!("  its token: {}", verdict(&webhook, delivery.token.as_str()));
     println!("  a guess: {}", verdict(&webhook, "whk_guess"));
     let rotated = client.rotate_token("wrk_1")?;
-    println!("  its token after the rotation: {}", verdict(&rotated, delivery.token.as_str()));
+    println!("  the old token: {}", verdict(&rotated, delivery.token.as_str()));
 
     println!("\nDelete the webhook, and look for one of an unknown worker");
     client.delete_webhook("wrk_1")?;

@@ -247,7 +247,8 @@ impl HandingerClientBuilder {
     ///     .root_certs(RootCerts::new_with_certs(&[authority]))
     ///     .client_cert(Some(ClientCert::new_with_certs(&[certificate], key)))
     ///     .build();
-    /// let client = HandingerClient::builder("key").ureq_config(|config| config.tls_config(tls)).build()?;
+    /// let builder = HandingerClient::builder("key");
+    /// let client = builder.ureq_config(|config| config.tls_config(tls)).build()?;
     /// # Ok(()) }
     /// ```
     pub fn ureq_config(
@@ -294,8 +295,9 @@ impl HandingerClientBuilder {
     /// - an `https:` URL, a proxy or a TLS library that needs a cargo feature which is off.
     ///
     /// ```
-    /// let error = handinger::HandingerClient::builder("key").base_url("ftp://example.com").build().unwrap_err();
-    /// assert!(error.to_string().starts_with("build client: the base URL must begin with https://"));
+    /// let builder = handinger::HandingerClient::builder("key").base_url("ftp://example.com");
+    /// let error = builder.build().unwrap_err().to_string();
+    /// assert!(error.starts_with("build client: the base URL must begin with https://"));
     /// ```
     pub fn build(self) -> Result<HandingerClient, Error> {
         self.options.check().map_err(invalid)?;

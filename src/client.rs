@@ -265,7 +265,8 @@ impl HandingerClient {
     /// # let client = fake.client();
     /// use std::time::Duration;
     ///
-    /// let webhook = client.with_timeout(Duration::from_secs(5)).with_max_retries(0).retrieve_webhook("wrk_1")?;
+    /// let hurried = client.with_timeout(Duration::from_secs(5)).with_max_retries(0);
+    /// let webhook = hurried.retrieve_webhook("wrk_1")?;
     /// # Ok::<(), handinger::Error>(())
     /// ```
     #[must_use]

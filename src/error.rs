@@ -13,10 +13,11 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// Reports why a call failed, and whether a retry may help.
 ///
 /// `{error}` prints one line: the call, what failed and where, the API's message, the number of attempts, and whether
-/// a change may have been applied. `{error:#}` appends the causes, as in
+/// a change may have been applied. `{error:#}` appends the causes, as in (here on two lines)
 ///
 /// ```text
-/// retrieve webhook of worker wrk_1: could not look up handinger.com (3 attempts): failed to lookup address information
+/// retrieve webhook of worker wrk_1: could not connect to handinger.com (3 attempts):
+/// Connection refused (os error 111)
 /// ```
 ///
 /// A clone is cheap.
@@ -64,8 +65,8 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// | a complete 2xx response that does not decode, or exceeds a limit; 101; 303 | error | error | yes |
 /// | any other 3xx or 4xx | error | error | no |
 ///
-/// The response header `x-should-retry: false` stops retries for any status. `true` retries any status; a regenerate
-/// only on 4xx.
+/// The response header `x-should-retry: false` stops retries for any status. `true` makes any status be retried, but a
+/// regenerate only after a 4xx.
 ///
 /// Before each retry, the client waits as long as `retry-after-ms` or `Retry-After` asks, up to 60 s. If neither asks
 /// for a wait, it waits 0.5 s, then 1, 2, 4 and 8 s, less up to a quarter at random. If the server asks for more than
@@ -75,8 +76,8 @@ const MAX_SHOWN_TEXT: usize = 200;
 ///
 /// `Display`, `Debug` and `source()` contain no key, no token, and no path or query of a webhook's URL. They repeat
 /// the server's message, in which the client redacts the key, the values of custom headers, and the path, query,
-/// fragment and userinfo of the URL that was to be set. It recognizes those of 4 bytes or more, verbatim or
-/// percent-encoded. [`body`](Self::body) and [`header`](Self::header) return what the server sent.
+/// fragment and userinfo of the URL that was to be set. It recognizes them verbatim and
+/// percent-encoded; secrets shorter than 4 bytes are not redacted. [`body`](Self::body) and [`header`](Self::header) return what the server sent.
 #[derive(Clone)]
 pub struct Error {
     /// The call, as the message begins: `retrieve webhook of worker wrk_1`.
@@ -273,7 +274,8 @@ impl Error {
     /// # fake.add_worker("wrk_1");
     /// # let client = fake.client();
     /// # client.update_webhook("wrk_1", "https://example.com/hook").unwrap();
-    /// fake.inject(Fault::hang_up().after_applying()); // the token is replaced, but the response is lost
+    /// // The token is replaced, but the response is lost.
+    /// fake.inject(Fault::hang_up().after_applying());
     ///
     /// let error = client.regenerate_token("wrk_1").unwrap_err();
     /// assert!(error.may_have_been_applied());
@@ -286,7 +288,8 @@ impl Error {
     /// Returns whether the same call may succeed later, without a correction.
     ///
     /// True where the [table](Self#what-has-been-retried-already) says "retry" for a retrieve, unless
-    /// `x-should-retry` says otherwise. Before you call
+    /// `x-should-retry` says otherwise. False for [`Incomplete`](ErrorKind::Incomplete), after which `follow` goes on
+    /// all the same: ask [`is_over`](crate::Follow::is_over) there. Before you call
     /// [`regenerate_token`](crate::HandingerClient::regenerate_token) again, see
     /// [`may_have_been_applied`](Self::may_have_been_applied).
     ///

@@ -52,7 +52,7 @@ impl HandingerClient {
     /// for execution in client.executions("wrk_1") {
     ///     let execution = execution?;
     ///     if !execution.is_success() {
-    ///         println!("{} {:?}", execution.created_at, execution.error_message);
+    ///         println!("{execution}");
     ///     }
     /// }
     /// # Ok::<(), handinger::Error>(())
@@ -237,7 +237,8 @@ impl Executions {
     /// use std::time::{Duration, SystemTime};
     ///
     /// let an_hour_ago = SystemTime::now() - Duration::from_secs(3600); // or an `OffsetDateTime`
-    /// let recent = client.executions("wrk_1").since(an_hour_ago).collect::<Result<Vec<_>, _>>()?;
+    /// let recent = client.executions("wrk_1").since(an_hour_ago);
+    /// let recent = recent.collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!(recent.len(), 1);
     /// # Ok::<(), handinger::Error>(())
     /// ```

@@ -8,7 +8,8 @@
 //! fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
 //! fake.deliver("wrk_1", 503);
 //! fake.fail_next(1, 429);
-//! assert_eq!(fake.client().executions("wrk_1").count(), 1); // after a retry
+//! let all = fake.client().executions("wrk_1").collect::<Result<Vec<_>, _>>()?;
+//! assert_eq!(all.len(), 1); // after a retry
 //! fake.assert_faults_used();
 //! # Ok::<(), handinger::Error>(())
 //! ```

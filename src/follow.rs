@@ -34,7 +34,7 @@ impl HandingerClient {
     /// # let client = handinger::HandingerClient::from_env()?;
     /// for execution in client.follow("wrk_1") {
     ///     match execution {
-    ///         Ok(execution) => println!("{} {}", execution.created_at, execution.request_status),
+    ///         Ok(execution) => println!("{execution}"),
     ///         Err(error) => eprintln!("{error:#}"),
     ///     }
     /// }
@@ -78,7 +78,7 @@ impl HandingerClient {
 ///     match follow.poll() {
 ///         Ok(new) => {
 ///             for execution in new {
-///                 println!("{} {}", execution.created_at, execution.request_status);
+///                 println!("{execution}");
 /// #               handled += 1;
 ///             }
 ///             follow.cursor().save(&path)?;
@@ -118,18 +118,16 @@ impl HandingerClient {
 ///
 /// # Guarantees
 ///
-/// - Each execution that is written after the first successful round is yielded once, unless it is removed
-///   before a round has read it. What was there before is not yielded.
+/// - Each execution that is written after the first round whose cursor was saved is yielded once, unless it is
+///   removed before a round has read it. What was there before is not yielded.
 /// - One that is written late, behind newer ones, is yielded if that is at most [`overlap`](Self::overlap)
-///   after its time. A longer overlap at a restart reaches back only as far as the cursor does: to the
-///   shorter one.
-/// - If executions may be missing, an error of kind [`Incomplete`](ErrorKind::Incomplete) comes before those
-///   that were found: if none of those yielded before is left, so that others may have come and gone; if a
-///   round ends after 4,000 requests (200,000 executions); if too many were removed or delivered during a
-///   round. It is reported once, and reported again by the next run if the cursor was not saved after the
-///   `Ok` that follows it.
-/// - Nothing is reported as missing from a history of fewer than 50 executions if there was a round in the
-///   last two hours, or nothing before: a service is taken to keep 50 executions, or each for two hours.
+///   after its time. If a restart sets a longer overlap, the shorter one still applies to what came before.
+/// - An error of kind [`Incomplete`](ErrorKind::Incomplete) comes, before what was found, when none of the
+///   executions yielded before is left, so that others may have come and gone; when a round has made 4,000
+///   requests (200,000 executions); and when too many were removed or delivered during a round. The next run
+///   reports it again if the cursor was not saved after the `Ok` that follows it.
+/// - A service is assumed to keep at least 50 executions, or each for two hours. A history of fewer than 50 is
+///   therefore complete if the last round is less than two hours ago, or if there were none.
 /// - A round requests the first page, and further ones until it has read what is new and the `overlap`. A
 ///   history without news for longer than `overlap` costs one request. A round holds in memory what is new.
 /// - A round that fails changes nothing: the next one finds the same.

@@ -28,7 +28,7 @@
 //! let webhook = client.update_webhook("wrk_1", "https://example.com/hook")?;
 //! assert_eq!(client.retrieve_webhook("wrk_1")?, webhook);
 //!
-//! let rotated = client.rotate_token("wrk_1")?; // or regenerate_token: the endpoint alone
+//! let rotated = client.rotate_token("wrk_1")?; // regenerate_token: one request, no check
 //! assert_ne!(rotated.token, webhook.token);
 //!
 //! let newest = client.list_executions("wrk_1", 1)?; // one page, at most 50
@@ -58,7 +58,7 @@
 //! [`HandingerClient::from_env`] reads `HANDINGER_API_KEY`, `HANDINGER_BASE_URL` and `HANDINGER_CUSTOM_HEADERS`, and the
 //! [proxy](HandingerClientBuilder#proxies) as curl does. [`HandingerClient::builder`] sets everything: timeouts, retries,
 //! headers and, by a function on ureq's configuration, TLS and the pool of connections.
-//! [`with_timeout`](HandingerClient::with_timeout) and its like return a client for one call.
+//! [`with_timeout`](HandingerClient::with_timeout) and its like return a changed client that shares the connections.
 //!
 //! # Testing
 //!
@@ -72,7 +72,8 @@
 //! let fake = FakeHandinger::start();
 //! fake.add_worker("wrk_1");
 //! fake.fail_next(2, 503);
-//! fake.client().update_webhook("wrk_1", "https://example.com/hook")?; // the third attempt succeeds
+//! // The third attempt succeeds.
+//! fake.client().update_webhook("wrk_1", "https://example.com/hook")?;
 //! assert!(!fake.deliver("wrk_1", 500).execution.is_success());
 //! # Ok::<(), handinger::Error>(())
 //! ```
@@ -105,8 +106,8 @@
 //!
 //! # Versions
 //!
-//! The crate needs Rust 1.88, and any ureq from 3.5.2 to below 4. The public API contains types of [`time`] and [`ureq`],
-//! which it re-exports, and serde's traits. Only a new minor version may require a later Rust. The wording of errors
+//! The crate needs Rust 1.88, and any ureq from 3.5.2 to below 4. The public API contains types of
+//! [time](https://docs.rs/time) and [ureq](https://docs.rs/ureq), which it re-exports, and serde's traits. Only a new minor version may require a later Rust. The wording of errors
 //! and log lines is not part of the API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

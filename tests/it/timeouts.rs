@@ -159,7 +159,7 @@ fn total_timeout_limits_all_attempts_and_waits_together() {
         let client = client(&server).sleep_with(move |_| thread::sleep(Duration::from_millis(slept)));
         let error = timed(Duration::ZERO, || client.build().unwrap().retrieve_webhook("wrk_1"));
         assert_eq!(error.attempts() > 1, slept == 15, "{error}");
-        assert!(error.to_string().ends_with("within the total timeout of 250ms"), "{error}");
+        assert!(error.to_string().contains("within the total timeout of 250ms"), "{error}");
     }
 }
 
