@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 
 use handinger::fake::{FakeHandinger, Fault};
 
-use crate::fake::{connect, with_webhook, with_worker};
+use crate::fake::{connect, exchange, with_webhook, with_worker};
 use crate::support::rerun;
 
 const PATH: &str = "/api/workers/wrk_1/webhook";
@@ -13,10 +13,8 @@ const MIB: usize = 1024 * 1024;
 
 /// A request with the key and these headers.
 fn request(fake: &FakeHandinger, method: &str, headers: &str) -> String {
-    format!(
-        "{method} {PATH} HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {}\r\n{headers}\r\n",
-        fake.api_key()
-    )
+    let key = fake.api_key();
+    format!("{method} {PATH} HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {key}\r\n{headers}\r\n")
 }
 
 /// Reads one response, head and body.
@@ -54,7 +52,7 @@ fn connection_serves_one_request_after_another() {
     let fake = with_worker();
     let mut stream = connect(&fake);
     let put = request(&fake, "PUT", "Content-Length: 30\r\n") + r#"{"url":"https://example.com/"}"#;
-    let get = request(&fake, "GET", "");
+    let [get, delete] = ["GET", "DELETE"].map(|method| request(&fake, method, ""));
     // One by one, byte by byte, and all at once.
     for _ in 0..2 {
         stream.write_all(get.as_bytes()).unwrap();
@@ -68,13 +66,10 @@ fn connection_serves_one_request_after_another() {
     stream.write_all(get.as_bytes()).unwrap();
     assert!(!response(&mut stream).contains("Content-Length"));
     stream.set_nodelay(true).unwrap();
-    for byte in put.bytes() {
-        stream.write_all(&[byte]).unwrap();
-    }
+    put.bytes().for_each(|byte| stream.write_all(&[byte]).unwrap());
     assert!(response(&mut stream).contains("https://example.com/"));
-    stream
-        .write_all([&*get, &put, &request(&fake, "DELETE", ""), &get].concat().repeat(50).as_bytes())
-        .unwrap();
+    let pipelined = [&*get, &put, &delete, &get].concat().repeat(50);
+    stream.write_all(pipelined.as_bytes()).unwrap();
     for number in 0..200 {
         let has_webhook = response(&mut stream).contains("https://example.com/");
         assert_eq!(has_webhook, number == 0 || number % 4 == 1, "response {number}");
@@ -88,38 +83,32 @@ fn connection_serves_one_request_after_another() {
 fn unsupported_and_malformed_requests_get_400_and_the_end_of_the_connection() {
     let fake = with_webhook();
     let delete = |headers: &str| request(&fake, "DELETE", headers);
-    for (sent, message) in [
-        (request(&fake, "HEAD", ""), "the fake supports only GET, PUT, POST and DELETE"),
-        (request(&fake, "OPTIONS", ""), "the fake supports only GET, PUT, POST and DELETE"),
+    let long = "x".repeat(70_000);
+    for (message, sent) in [
+        ("the fake supports only GET, PUT, POST and DELETE", request(&fake, "HEAD", "")),
         (
-            delete("Transfer-Encoding: chunked\r\n") + "0\r\n\r\n",
             "the fake does not support Transfer-Encoding",
+            delete("Transfer-Encoding: chunked\r\n") + "0\r\n\r\n",
         ),
-        (delete("Content-Length: 5\r\nExpect: 100-continue\r\n"), "the fake does not support Expect"),
-        (delete("Content-Length: 5, 5\r\n") + "12345", "malformed Content-Length"),
-        (delete("Content-Length: -1\r\n"), "malformed Content-Length"),
-        (delete("Content-Length:\r\n"), "malformed Content-Length"),
-        (delete(&format!("Content-Length: {}\r\n", "9".repeat(40))), "malformed Content-Length"),
-        (delete("Content-Length: 1048577\r\n") + &" ".repeat(MIB + 1), "the request's body is over 1 MiB"),
-        (delete(&format!("X: {}\r\n", "x".repeat(70_000))), "the request's head is over 64 KiB"),
-        (format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(70_000)), "the request's head is over 64 KiB"),
-        (delete(&"X: 1\r\n".repeat(100)), "malformed request: too many headers"),
-        (delete(" folded: 1\r\n"), "malformed request: invalid header name"),
-        (format!("DELETE {PATH} HTTP/1.0\r\n\r\n"), "the fake supports only HTTP/1.1"),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "malformed request: invalid HTTP version"),
-        ("\x16\x03\x01\x02\x00\x01".into(), "malformed request: invalid token"), // TLS
+        ("the fake does not support Expect", delete("Content-Length: 5\r\nExpect: 100-continue\r\n")),
+        ("malformed Content-Length", delete("Content-Length: 5, 5\r\n") + "12345"),
+        ("malformed Content-Length", delete("Content-Length: -1\r\n")),
+        ("malformed Content-Length", delete("Content-Length:\r\n")),
+        ("malformed Content-Length", delete(&format!("Content-Length: {}\r\n", "9".repeat(40)))),
+        ("the request's body is over 1 MiB", delete("Content-Length: 1048577\r\n") + &" ".repeat(MIB + 1)),
+        ("the request's head is over 64 KiB", delete(&format!("X: {long}\r\n"))),
+        ("the request's head is over 64 KiB", format!("GET / HTTP/1.1\r\nX: {long}")),
+        ("malformed request: too many headers", delete(&"X: 1\r\n".repeat(100))),
+        ("malformed request: invalid header name", delete(" folded: 1\r\n")),
+        ("the fake supports only HTTP/1.1", format!("DELETE {PATH} HTTP/1.0\r\n\r\n")),
+        ("malformed request: invalid HTTP version", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into()),
+        ("malformed request: invalid token", "\x16\x03\x01\x02\x00\x01".into()), // TLS
     ] {
-        let mut stream = connect(&fake);
-        stream.write_all(sent.as_bytes()).unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        let shown = &sent[..sent.len().min(200)];
-        assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{shown}\n{response}");
-        assert!(response.contains("\r\nConnection: close\r\n"), "{shown}\n{response}");
-        assert!(
-            response.ends_with(&format!(r#"{{"error":{{"message":"{message}"}}}}"#)),
-            "{shown}\n{response}"
-        );
+        let response = exchange(&fake, &sent);
+        let shown = format!("{}\n{response}", &sent[..sent.len().min(200)]);
+        assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{shown}");
+        assert!(response.contains("\r\nConnection: close\r\n"), "{shown}");
+        assert!(response.ends_with(&format!(r#"{{"error":{{"message":"{message}"}}}}"#)), "{shown}");
     }
     assert_eq!(fake.request_count(), 1, "a rejected request was recorded");
     assert!(fake.client().retrieve_webhook("wrk_1").unwrap().url.is_some());
