@@ -39,8 +39,8 @@ fn receives(response: impl Into<Vec<u8>>, problem: &str) -> (Error, String) {
 
 /// An error of each kind of failure, and its `Display`.
 fn failures() -> Vec<(Error, String)> {
-    let insecure = |host: &str| builder(format!("http://{host}")).allow_insecure_http(true);
     const NOT_FOUND: &str = r#"{"error":{"message":"worker not found"}}"#;
+    let insecure = |host: &str| builder(format!("http://{host}")).allow_insecure_http(true);
 
     let millis = Duration::from_millis(50);
     let (_socket, unlistened) = unlistened();

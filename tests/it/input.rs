@@ -65,6 +65,8 @@ fn other_worker_ids_are_sent_as_one_path_segment() {
     assert!(server.requests()[0].starts_with(&format!("GET /api/workers/{segment}/webhook HTTP/1.1\r\n")));
 }
 
+const NOT_ZERO: &str = "a timeout must be more than zero";
+
 #[test]
 fn calls_reject_page_0_blank_urls_and_timeouts_of_zero() {
     let server = server();
@@ -75,7 +77,6 @@ fn calls_reject_page_0_blank_urls_and_timeouts_of_zero() {
         let display = "update webhook: the URL must not be blank; UpdateWebhook::clear() removes it";
         assert_rejected(&client.update_webhook("wrk_1", url).unwrap_err(), display);
     }
-    const NOT_ZERO: &str = "a timeout must be more than zero";
     for client in [client.with_timeout(Duration::ZERO), client.with_total_timeout(Duration::ZERO)] {
         let error = client.delete_webhook("wrk_1").unwrap_err();
         assert_rejected(&error, &format!("delete webhook of worker wrk_1: {NOT_ZERO}"));
