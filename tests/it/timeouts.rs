@@ -1,5 +1,6 @@
 //! No attempt outlasts its timeout, no call its total timeout, and messages name the setting.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ fn then_drips(first: &str, dripped: &'static str) -> Fault {
         connection.request();
         connection.send(&first);
         for byte in dripped.bytes().cycle().take(1000) {
-            if !connection.try_send([byte]) {
+            if connection.stream.write_all(&[byte]).is_err() {
                 break;
             }
             thread::sleep(Duration::from_millis(15));
