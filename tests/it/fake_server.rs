@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::Duration;
 
 use handinger::fake::{FakeHandinger, Fault};
 
@@ -163,15 +165,22 @@ fn part_of_a_request_is_not_applied() {
 
 #[test]
 fn client_that_does_not_read_delays_no_other_and_no_stop() {
+    const REQUESTS: usize = 3000;
     let fake = with_webhook();
     for _ in 0..50 {
         fake.deliver("wrk_1", 200);
     }
     let mut stream = connect(&fake);
     let list = request(&fake, "GET", "").replacen(PATH, &format!("{PATH}/executions"), 1);
-    // More than the buffers of both ends take.
-    stream.set_write_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
-    while stream.write_all(list.repeat(1000).as_bytes()).is_ok() {}
+    stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    let _ = stream.write_all(list.repeat(REQUESTS).as_bytes());
+    // The fake goes on until the responses have filled the buffers of both ends.
+    let mut served = 0;
+    while fake.request_count() > served {
+        served = fake.request_count();
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(served < REQUESTS, "the buffers took all responses");
     assert!(fake.client().retrieve_webhook("wrk_1").is_ok());
     fake.stop();
     assert!(fake.client().retrieve_webhook("wrk_1").unwrap_err().is_connect());
