@@ -8,6 +8,7 @@ use std::time::Duration;
 use handinger::fake::{FakeHandinger, Fault};
 
 use crate::fake::{connect, exchange, with_webhook, with_worker};
+use crate::fuzz::{Random, garbage, mutate_bytes};
 use crate::support::rerun;
 
 const PATH: &str = "/api/workers/wrk_1/webhook";
@@ -126,24 +127,14 @@ fn malformed_input_neither_panics_nor_hangs() {
     }
     let fake = with_worker();
     let put = request(&fake, "PUT", "Content-Length: 12\r\n") + r#"{"url":null}"#;
-    let mut seed = 20_u64;
-    let mut random = |below: usize| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(seed >> 33).unwrap() % below
-    };
     for round in 0..500 {
+        let mut random = Random::new(20, round);
         let mut bytes = put.repeat(2).into_bytes();
-        for _ in 0..=random(4) {
-            let place = random(bytes.len());
-            match random(4) {
-                0 => bytes[place] = u8::try_from(random(256)).unwrap(),
-                1 => drop(bytes.remove(place)),
-                2 => bytes.truncate(place + 1),
-                _ => bytes.splice(place..place, b"\r\n".repeat(random(4))).for_each(drop),
-            }
-        }
-        if round % 10 == 0 {
-            bytes.fill_with(|| u8::try_from(random(256)).unwrap());
+        mutate_bytes(&mut random, &mut bytes);
+        if random.one_in(4) {
+            bytes.truncate(random.below(bytes.len()));
+        } else if random.one_in(10) {
+            bytes = garbage(&mut random);
         }
         let responses = all_responses(&fake, &bytes);
         let complete = responses.matches("\r\nContent-Length: ").count();

@@ -36,10 +36,10 @@ fn count(default: u64) -> u64 {
 }
 
 /// Xorshift; each case has its own, so that it does not depend on the order of the threads.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new(seed: u64, case: u64) -> Self {
+    pub(crate) fn new(seed: u64, case: u64) -> Self {
         let mut random = Self((seed ^ case.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1));
         (0..8).for_each(|_| _ = random.next());
         random
@@ -52,11 +52,11 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next()).unwrap() % limit
     }
 
-    fn one_in(&mut self, odds: usize) -> bool {
+    pub(crate) fn one_in(&mut self, odds: usize) -> bool {
         self.below(odds) == 0
     }
 
@@ -292,7 +292,7 @@ fn wrong_chunk(random: &mut Random, body: &[u8]) -> Vec<u8> {
     [line.as_bytes(), &body[end..]].concat()
 }
 
-fn mutate_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
+pub(crate) fn mutate_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
     for _ in 0..=random.below(3) {
         let at = random.below(bytes.len());
         match random.below(4) {
@@ -536,7 +536,7 @@ fn truncated(random: &mut Random, mut ok: Vec<u8>) -> Vec<u8> {
     ok
 }
 
-fn garbage(random: &mut Random) -> Vec<u8> {
+pub(crate) fn garbage(random: &mut Random) -> Vec<u8> {
     (0..=random.below(100)).map(|_| u8::try_from(random.below(256)).unwrap()).collect()
 }
 

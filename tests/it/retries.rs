@@ -56,7 +56,6 @@ fn server_error_is_not_retried_for_a_regenerate() {
     }
     // A gateway writes it after it has forwarded the request.
     check(&returns(503, &[("Retry-After", "1")]), [3, 1], true);
-    check(&returns(503, &[("retry-after-ms", "1")]), [3, 1], true);
 }
 
 #[test]
