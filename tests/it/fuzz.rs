@@ -85,18 +85,6 @@ fn for_each_case(cases: u64, check: impl Fn(u64) + Sync) {
 /// Far more than any call takes, on a slow machine too.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A client for a case: most share a pool of connections, and some have none.
-fn client_for(case: u64, [pooled, unpooled]: &[HandingerClient; 2]) -> &HandingerClient {
-    if case % 8 == 1 { unpooled } else { pooled }
-}
-
-fn clients(server: &Server) -> [HandingerClient; 2] {
-    [10, 0].map(|idle| {
-        let builder = builder(server.base_url()).timeout(PATIENCE);
-        builder.ureq_config(move |config| config.max_idle_connections(idle)).build().unwrap()
-    })
-}
-
 /// The worker's id of a request, which ends with the number of the case.
 fn worker_id(request: &str) -> &str {
     request.split(['/', ' ']).nth(4).unwrap()
@@ -413,12 +401,11 @@ fn no_response_makes_the_client_panic_or_hang_or_return_a_wrong_one() {
             }
         }
     });
-    let clients = clients(&server);
+    let client = builder(server.base_url()).timeout(PATIENCE).build().unwrap();
     for_each_case(count(2500), |case| {
         let id = format!("wrk_{case}");
         let mut random = Random::new(!seed, case);
         let sent = response_of(seed, &id);
-        let client = client_for(case, &clients);
         // The connection of a success may be one that the server was just closing.
         let client = client.with_max_retries(if sent.expected == Expected::Success { 8 } else { 2 });
         let result = call(&mut random, &client, &id).map(|webhook| checked(&id, &webhook));
@@ -556,11 +543,10 @@ fn no_change_is_applied_twice_or_applied_without_a_report() {
         serve_changes(seed, number as u64, connection, &serving);
         opened.fetch_sub(1, Ordering::SeqCst);
     });
-    let clients = clients(&server);
+    let client = builder(server.base_url()).timeout(PATIENCE).build().unwrap();
     let results = Mutex::new(Vec::new());
     for_each_case(count(1500), |case| {
         let id = format!("wrk_{case}");
-        let client = client_for(case, &clients);
         let (name, result) = match case % 6 {
             0 => ("update", client.update_webhook(&id, "https://example.com/hook")),
             1 => ("delete", client.delete_webhook(&id)),
@@ -571,7 +557,7 @@ fn no_change_is_applied_twice_or_applied_without_a_report() {
         results.lock().unwrap().push((id, name, result));
     });
     // The server may still be reading what a client has sent and given up.
-    drop(clients);
+    drop(client);
     wait_until(|| open.load(Ordering::SeqCst) == 0);
     let workers = workers.lock().unwrap();
     for (id, name, result) in results.into_inner().unwrap() {
