@@ -93,19 +93,12 @@ mod tests {
 
     #[test]
     fn a_message_keeps_its_words_and_loses_the_secrets() {
-        let url = "https://user:pass@example.com/hook/s3cret?key=1234";
-        let text = "no: https://user:pass@example.com/hook/s3cret?key=1234, /hook/s3cret, key=1234";
+        let url = "https://user:pass@example.com/hook/s3cret?key=1234#s3cretFragment";
         assert_eq!(
-            redact(text, &secret_parts(url)),
-            "no: https://[redacted]@example.com[redacted], [redacted], [redacted]"
+            redact(&format!("no: {url}, /hook/s3cret, key=1234, no pass"), &secret_parts(url)),
+            "no: https://[redacted]@example.com[redacted]#[redacted], [redacted], [redacted], no [redacted]"
         );
-        assert_eq!(redact("no user:pass, no pass", &secret_parts(url)), "no [redacted], no [redacted]");
         assert_eq!(redact("/ is not a path", &secret_parts("https://example.com/")), "/ is not a path");
-        let url = "https://example.com/hook#s3cret";
-        assert_eq!(
-            redact("no: /hook, /hook#s3cret", &secret_parts(url)),
-            "no: [redacted], [redacted]#[redacted]"
-        );
         let secret = "/hook/a \"b\"";
         for form in ["/hook/a \"b\"", "%2Fhook%2Fa%20%22b%22"] {
             assert_eq!(redact(&format!("no {form}!"), &[secret]), "no [redacted]!", "{form}");

@@ -207,52 +207,34 @@ mod tests {
 
     #[test]
     fn retry_after_is_a_number_or_a_date() {
-        let day = Duration::from_secs(24 * 60 * 60);
         let digits = "9".repeat(400);
         for (value, asked) in [
-            ("0", Some(Duration::ZERO)),
-            ("000", Some(Duration::ZERO)),
-            ("0.0", Some(Duration::ZERO)),
-            ("1", Some(Duration::from_secs(1))),
-            ("007", Some(Duration::from_secs(7))),
-            ("2.5", Some(Duration::from_millis(2500))),
-            (".25", Some(Duration::from_millis(250))),
-            ("3.", Some(Duration::from_secs(3))),
-            ("\t 12 \t", Some(Duration::from_secs(12))),
-            ("60", Some(Duration::from_secs(60))),
-            ("61", Some(Duration::from_secs(61))),
-            ("86400", Some(day)),
-            ("99999999999999999999", Some(LONGEST_TIME)),
-            (&digits, Some(LONGEST_TIME)),
-            ("0.0000000001", Some(Duration::ZERO)),
-            ("Sat, 31 Jan 2026 23:59:40 GMT", Some(Duration::from_millis(9500))),
-            ("Sun, 01 Feb 2026 00:00:00 GMT", Some(Duration::from_millis(29_500))),
-            (" Sun, 01 Feb 2026 23:59:30 GMT ", Some(Duration::from_millis(86_399_500))),
-            ("Sat, 31 Jan 2026 23:59:30 GMT", Some(Duration::ZERO)),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(Duration::ZERO)),
-            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(LONGEST_TIME)),
-            ("Sat, 31 Feb 2026 00:00:00 GMT", None),
-            ("2026-02-01T00:00:00Z", None),
-            ("", None),
-            (".", None),
-            ("-1", None),
-            ("+1", None),
-            ("1.2.3", None),
-            ("1,5", None),
-            ("5 s", None),
-            ("1e3", None),
-            ("1e400", None),
-            ("0x10", None),
-            ("NaN", None),
-            ("inf", None),
-            ("soon", None),
-            ("\u{665}", None),
+            ("0", Duration::ZERO),
+            ("000", Duration::ZERO),
+            ("0.0", Duration::ZERO),
+            ("1", Duration::from_secs(1)),
+            ("007", Duration::from_secs(7)),
+            ("2.5", Duration::from_millis(2500)),
+            (".25", Duration::from_millis(250)),
+            ("3.", Duration::from_secs(3)),
+            ("\t 12 \t", Duration::from_secs(12)),
+            ("86400", Duration::from_secs(86_400)),
+            ("99999999999999999999", LONGEST_TIME),
+            (&digits, LONGEST_TIME),
+            ("0.0000000001", Duration::ZERO),
+            ("Sat, 31 Jan 2026 23:59:40 GMT", Duration::from_millis(9500)),
+            ("Sun, 01 Feb 2026 00:00:00 GMT", Duration::from_millis(29_500)),
+            (" Sun, 01 Feb 2026 23:59:30 GMT ", Duration::from_millis(86_399_500)),
+            ("Sat, 31 Jan 2026 23:59:30 GMT", Duration::ZERO),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Duration::ZERO),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_TIME),
         ] {
-            assert_eq!(
-                retry_after(&headers(&[("retry-after", value)]), now()),
-                asked,
-                "Retry-After: {value}"
-            );
+            assert_eq!(retry_after(&headers(&[("retry-after", value)]), now()), Some(asked), "{value}");
+        }
+        let invalid = "|.|-1|+1|1.2.3|1,5|5 s|1e3|1e400|0x10|NaN|inf|\u{665}|soon|2026-02-01T00:00:00Z|\
+            Sat, 31 Feb 2026 00:00:00 GMT";
+        for value in invalid.split('|') {
+            assert_eq!(retry_after(&headers(&[("retry-after", value)]), now()), None, "{value}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now()), None);
     }
@@ -273,10 +255,8 @@ mod tests {
     fn retry_after_ms_is_a_number() {
         for (value, asked) in [
             ("0", Some(Duration::ZERO)),
-            ("1", Some(Duration::from_millis(1))),
-            ("1500", Some(Duration::from_millis(1500))),
-            ("0.5", Some(Duration::from_micros(500))),
             (" 250 ", Some(Duration::from_millis(250))),
+            ("0.5", Some(Duration::from_micros(500))),
             ("60001", Some(Duration::from_millis(60_001))),
             ("1e400", None),
             ("-5", None),

@@ -1,35 +1,9 @@
-//! What keeps a call cheap, without a clock: counts of connections, requests and threads.
+//! What keeps a call cheap, without a clock: a count of threads.
 
 use std::env;
 use std::thread;
 
-use handinger::HandingerClient;
-
 use crate::support::{Server, WEBHOOK, client, rerun, response};
-
-#[test]
-fn walk_takes_one_connection_and_one_request_a_page() {
-    let walks: [fn(HandingerClient) -> usize; 2] = [
-        |client| client.executions("wrk_1").map(Result::unwrap).count(),
-        |client| client.execution_pages("wrk_1").flat_map(|page| page.unwrap().logs).count(),
-    ];
-    for walk in walks {
-        let server = Server::responding((1..=40).map(|page| {
-            let times = r#""createdAt":"2026-01-01T00:00:00Z","durationMs":1"#;
-            let execution =
-                format!(r#"{{"id":"whe_{page}",{times},"requestStatus":"success","url":"","workerId":""}}"#);
-            let list = format!(r#"{{"logs":[{execution}],"page":{page},"pageCount":40,"totalCount":40}}"#);
-            response(200, list)
-        }));
-        assert_eq!(walk(client(server.base_url())), 40);
-        let requests = server.requests();
-        assert_eq!((requests.len(), server.connections()), (40, 1));
-        for (request, page) in requests.iter().zip(1..) {
-            let line = format!("GET /api/workers/wrk_1/webhook/executions?page={page} HTTP/1.1\r\n");
-            assert!(request.starts_with(&line), "{request}");
-        }
-    }
-}
 
 /// ureq looks a host up in a thread of its own, because `getaddrinfo` has no timeout: no thread, no lookup.
 #[test]

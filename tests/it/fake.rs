@@ -1,29 +1,20 @@
 //! What the fake does to workers, webhooks and the history, what can go wrong with it, and how it stops.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use handinger::fake::{FakeHandinger, Fault, Operation};
-use handinger::{ErrorKind, HandingerClient, UpdateWebhook, Webhook, WebhookExecution};
+use handinger::{Error, ErrorKind, HandingerClient, UpdateWebhook, Webhook, WebhookExecution};
 use serde_json::{Value, json};
 
-use crate::support::{rerun, wait_until};
+use crate::support::{CALLS, rerun, wait_until};
 
 const HOOK: &str = "https://example.com/hook";
 /// Longer than any test runs.
 const AN_HOUR: Duration = Duration::from_secs(3600);
-const OPERATIONS: [Operation; 5] = [
-    Operation::RetrieveWebhook,
-    Operation::UpdateWebhook,
-    Operation::RegenerateToken,
-    Operation::ListExecutions,
-    Operation::DeleteWebhook,
-];
-
 pub(crate) fn with_worker() -> FakeHandinger {
     let fake = FakeHandinger::start();
     fake.add_worker("wrk_1");
@@ -40,17 +31,10 @@ fn single_attempts(fake: &FakeHandinger) -> HandingerClient {
     fake.client().with_max_retries(0)
 }
 
-/// Makes a call, and returns its status; 0 is a connection lost, 1 a timeout.
-fn status(client: &HandingerClient, operation: Operation) -> u16 {
-    let result = match operation {
-        Operation::RetrieveWebhook => client.retrieve_webhook("wrk_1").map(drop),
-        Operation::UpdateWebhook => client.update_webhook("wrk_1", HOOK).map(drop),
-        Operation::DeleteWebhook => client.delete_webhook("wrk_1").map(drop),
-        Operation::RegenerateToken => client.regenerate_token("wrk_1").map(drop),
-        _ => client.list_executions("wrk_1", 1).map(drop),
-    };
+/// The status of a result; 0 is a connection lost, 1 a timeout.
+fn status<T>(result: Result<T, Error>) -> u16 {
     match result {
-        Ok(()) => 200,
+        Ok(_) => 200,
         Err(error) if error.is_timeout() => 1,
         Err(error) if error.kind() == ErrorKind::Transport => 0,
         Err(error) => error.status().unwrap(),
@@ -59,7 +43,7 @@ fn status(client: &HandingerClient, operation: Operation) -> u16 {
 
 /// The statuses of so many retrieves.
 fn statuses(fake: &FakeHandinger, count: usize) -> Vec<u16> {
-    (0..count).map(|_| status(&single_attempts(fake), Operation::RetrieveWebhook)).collect()
+    (0..count).map(|_| status(single_attempts(fake).retrieve_webhook("wrk_1"))).collect()
 }
 
 fn url(fake: &FakeHandinger) -> Option<String> {
@@ -72,15 +56,28 @@ pub(crate) fn connect(fake: &FakeHandinger) -> TcpStream {
     stream
 }
 
-/// Sends a request of a client that knows nothing of Handinger, and returns the response's status and body.
-fn send(fake: &FakeHandinger, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+/// Waits for the end of a connection, on which nothing comes any more. A reset counts as the end.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    match stream.read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+    }
+}
+
+/// Sends these bytes, and reads up to the end of the connection.
+pub(crate) fn exchange(fake: &FakeHandinger, request: &str) -> String {
     let mut stream = connect(fake);
-    let length = body.len();
-    let headers = format!("Authorization: {key}\r\nContent-Length: {length}\r\nConnection: close\r\n");
-    let request = format!("{method} /api/workers/{path} HTTP/1.1\r\n{headers}\r\n{body}");
     stream.write_all(request.as_bytes()).unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
+    response
+}
+
+/// Sends a request of a client that knows nothing of Handinger, and returns the response's status and body.
+fn send(fake: &FakeHandinger, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+    let length = body.len();
+    let headers = format!("Authorization: {key}\r\nContent-Length: {length}\r\nConnection: close\r\n");
+    let response = exchange(fake, &format!("{method} /api/workers/{path} HTTP/1.1\r\n{headers}\r\n{body}"));
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("\r\nContent-Type: application/json\r\n"), "{head}");
     (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
@@ -101,7 +98,7 @@ fn panic_of<T>(act: impl FnOnce() -> T) -> String {
 }
 
 /// Starts an update that a fault holds back.
-fn held_back(fake: &FakeHandinger) -> JoinHandle<Result<Webhook, handinger::Error>> {
+fn held_back(fake: &FakeHandinger) -> JoinHandle<Result<Webhook, Error>> {
     let before = fake.request_count();
     fake.inject(Fault::delay(AN_HOUR).on(Operation::UpdateWebhook));
     let client = single_attempts(fake);
@@ -118,14 +115,11 @@ fn token_lives_as_long_as_the_url() {
     assert_eq!((&none.url, &none.token), (&None, &None));
 
     let set = client.update_webhook("wrk_1", HOOK).unwrap();
-    assert_eq!(set.url.as_deref(), Some(HOOK));
-    assert!(set.token.is_some());
-    assert_eq!(client.retrieve_webhook("wrk_1").unwrap(), set);
+    assert!(set.url.as_deref() == Some(HOOK) && set.token.is_some());
     let moved = client.update_webhook("wrk_1", "https://example.com/2").unwrap();
     assert_eq!((moved.url.as_deref(), &moved.token), (Some("https://example.com/2"), &set.token));
     let renewed = client.regenerate_token("wrk_1").unwrap();
-    assert_eq!(renewed.url, moved.url);
-    assert_ne!(renewed.token, moved.token);
+    assert!(renewed.url == moved.url && renewed.token != moved.token);
     assert_eq!(client.retrieve_webhook("wrk_1").unwrap(), renewed);
 
     assert_eq!(client.update_webhook("wrk_1", UpdateWebhook::clear()).unwrap(), none);
@@ -154,9 +148,7 @@ fn rejected_requests_change_nothing() {
     let key = &format!("Bearer {}", fake.api_key());
     for (method, path, key, body, status, message) in [
         ("DELETE", "wrk_1/webhook", "", "", 401, "invalid API key"),
-        ("DELETE", "wrk_1/webhook", &*format!("{key}x"), "", 401, "invalid API key"),
         ("DELETE", "wrk_1", "Bearer x", "", 401, "invalid API key"),
-        ("DELETE", "wrk_1", key, "", 404, "no such path or method"),
         ("DELETE", "wrk_1/webhook/", key, "", 404, "no such path or method"),
         ("PUT", "wrk_1/webhook/executions", key, "", 404, "no such path or method"),
         ("DELETE", "%ff/webhook", key, "", 404, "worker not found"),
@@ -166,34 +158,12 @@ fn rejected_requests_change_nothing() {
         ("PUT", "wrk_1/webhook", key, r#"{"url":"http://example.com"}"#, 400, "url must be an https URL"),
         ("PUT", "wrk_1/webhook", key, r#"{"url":"https:///path"}"#, 400, "url must be an https URL"),
         ("GET", "wrk_1/webhook/executions?page=0", key, "", 400, "page must be a number from 1 up"),
-        ("GET", "wrk_1/webhook/executions?page=x", key, "", 400, "page must be a number from 1 up"),
+        ("GET", "wrk_1/webhook/executions?x=9&page=x", key, "", 400, "page must be a number from 1 up"),
     ] {
         let expected = (status, json!({ "error": { "message": message } }));
         assert_eq!(send(&fake, method, path, key, body), expected, "{method} {path} {key} {body}");
     }
     assert_eq!(fake.client().retrieve_webhook("wrk_1").unwrap(), before);
-}
-
-#[test]
-fn responses_have_the_fields_of_the_reference() {
-    let fake = with_worker();
-    let send =
-        |method, path, body: &str| send(&fake, method, path, &format!("Bearer {}", fake.api_key()), body);
-    assert_eq!(send("GET", "wrk_1/webhook", ""), (200, json!({ "url": null, "token": null })));
-    let (status, set) = send("PUT", "wrk_1/webhook", r#"{"url":"https://example.com/","unknown":1}"#);
-    assert_eq!((status, &set["url"]), (200, &json!("https://example.com/")));
-    assert!(set["token"].as_str().unwrap().starts_with("whk_"));
-    fake.add_execution("wrk_1", execution("whe_1", 19));
-    let list = send("GET", "wrk_1/webhook/executions?x=9&page=1", "");
-    let expected = json!({
-        "logs": [{
-            "id": "whe_1", "createdAt": "2026-11-23T18:11:19Z", "durationMs": 212, "errorMessage": null,
-            "requestStatus": "success", "responseStatus": null, "taskId": null, "taskTitle": null,
-            "url": HOOK, "workerId": "wrk_1"
-        }],
-        "page": 1, "pageCount": 1, "totalCount": 1
-    });
-    assert_eq!(list, (200, expected));
 }
 
 #[test]
@@ -285,18 +255,6 @@ fn requests_are_recorded_as_they_were_sent() {
 }
 
 #[test]
-fn environment_makes_a_program_a_client() {
-    if std::env::var_os("HANDINGER_API_KEY").is_none() {
-        let fake = with_webhook();
-        rerun("fake::environment_makes_a_program_a_client", &fake.env());
-        assert_eq!(fake.requests().last().unwrap().operation(), Some(Operation::DeleteWebhook));
-        assert_eq!(url(&fake), None);
-        return;
-    }
-    HandingerClient::from_env().unwrap().delete_webhook("wrk_1").unwrap();
-}
-
-#[test]
 fn faults_strike_in_the_order_of_their_injection() {
     let fake = with_worker();
     fake.fail_next(0, 400);
@@ -314,19 +272,18 @@ fn faults_strike_in_the_order_of_their_injection() {
 
 #[test]
 fn fault_waits_for_its_operation() {
-    let fake = with_worker();
-    for operation in OPERATIONS {
-        fake.client().update_webhook("wrk_1", HOOK).unwrap();
+    use Operation::{DeleteWebhook, ListExecutions, RegenerateToken, RetrieveWebhook, UpdateWebhook};
+
+    let operations = [RetrieveWebhook, ListExecutions, UpdateWebhook, DeleteWebhook, RegenerateToken];
+    for operation in operations {
+        let fake = with_webhook();
         fake.inject(Fault::status(418).on(operation).always());
-        for other in OPERATIONS {
+        // The last first, because a regenerate needs the webhook that the delete before it removes.
+        for ((name, call), other) in CALLS.into_iter().zip(operations).rev() {
             let expected = if other == operation { 418 } else { 200 };
-            assert_eq!(
-                status(&single_attempts(&fake), other),
-                expected,
-                "{other:?} under a fault on {operation:?}"
-            );
+            let status = status(call(&single_attempts(&fake)));
+            assert_eq!(status, expected, "{name} under a fault on {operation:?}");
         }
-        fake.clear_faults();
     }
 }
 
@@ -388,7 +345,7 @@ fn delayed_request_is_applied_even_if_its_client_has_given_up() {
     let fake = with_worker();
     fake.inject(Fault::delay(Duration::from_millis(300)));
     let client = single_attempts(&fake).with_timeout(Duration::from_millis(100));
-    assert_eq!(status(&client, Operation::UpdateWebhook), 1);
+    assert_eq!(status(client.update_webhook("wrk_1", HOOK)), 1);
     wait_until(|| url(&fake).is_some());
 }
 
@@ -408,7 +365,7 @@ fn fault_strikes_before_or_after_the_change() {
         fake.inject(fault.clone());
         let client = single_attempts(&fake);
         let client = if expected == 1 { client.with_timeout(Duration::from_millis(250)) } else { client };
-        assert_eq!(status(&client, Operation::UpdateWebhook), expected, "{fault:?}");
+        assert_eq!(status(client.update_webhook("wrk_1", HOOK)), expected, "{fault:?}");
         assert_eq!(url(&fake).is_some(), is_applied, "{fault:?}");
     }
 }
@@ -430,10 +387,16 @@ fn stopped_fake_rejects_connections_and_comes_back_as_it_was() {
     assert_eq!(client.retrieve_webhook("wrk_1").unwrap_err().kind(), ErrorKind::Connect);
     fake.restart();
     assert_eq!(client.retrieve_webhook("wrk_1").unwrap(), webhook);
-    let mut idle = connect(&fake);
-    fake.restart(); // of a fake that has not stopped
-    assert!(!matches!(idle.read(&mut [0]), Ok(1..)));
     assert_eq!(fake.request_count(), 3);
+}
+
+#[test]
+fn restart_drops_idle_connections_and_the_requests_that_were_held_back() {
+    let fake = with_worker();
+    let (held, mut idle) = (held_back(&fake), connect(&fake));
+    fake.restart();
+    assert!(held.join().unwrap().is_err() && is_closed(&mut idle));
+    assert_eq!(url(&fake), None);
 }
 
 #[test]
@@ -445,22 +408,13 @@ fn client_that_loses_a_connection_by_a_stop_cannot_open_another() {
         let mut stream = connect(&fake);
         let address = stream.peer_addr().unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        assert!(!matches!(stream.read(&mut [0]), Ok(1..)));
+        assert!(is_closed(&mut stream));
         assert!(TcpStream::connect(address).is_err());
         fake.restart();
     }
     fake.inject(Fault::meanwhile(FakeHandinger::restart));
     assert_eq!(statuses(&fake, 1), [0]);
     wait_until(|| fake.client().retrieve_webhook("wrk_1").is_ok());
-}
-
-#[test]
-fn restart_drops_the_requests_that_were_held_back() {
-    let fake = with_worker();
-    let held = held_back(&fake);
-    fake.restart();
-    assert!(held.join().unwrap().is_err());
-    assert_eq!(url(&fake), None);
 }
 
 #[cfg(target_os = "linux")] // elsewhere, systems may select ports in another way

@@ -2,10 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::Duration;
 
 use handinger::fake::{FakeHandinger, Fault};
 
-use crate::fake::{connect, with_webhook, with_worker};
+use crate::fake::{connect, exchange, with_webhook, with_worker};
+use crate::fuzz::{Random, garbage, mutate_bytes};
 use crate::support::rerun;
 
 const PATH: &str = "/api/workers/wrk_1/webhook";
@@ -13,10 +16,8 @@ const MIB: usize = 1024 * 1024;
 
 /// A request with the key and these headers.
 fn request(fake: &FakeHandinger, method: &str, headers: &str) -> String {
-    format!(
-        "{method} {PATH} HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {}\r\n{headers}\r\n",
-        fake.api_key()
-    )
+    let key = fake.api_key();
+    format!("{method} {PATH} HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {key}\r\n{headers}\r\n")
 }
 
 /// Reads one response, head and body.
@@ -54,7 +55,7 @@ fn connection_serves_one_request_after_another() {
     let fake = with_worker();
     let mut stream = connect(&fake);
     let put = request(&fake, "PUT", "Content-Length: 30\r\n") + r#"{"url":"https://example.com/"}"#;
-    let get = request(&fake, "GET", "");
+    let [get, delete] = ["GET", "DELETE"].map(|method| request(&fake, method, ""));
     // One by one, byte by byte, and all at once.
     for _ in 0..2 {
         stream.write_all(get.as_bytes()).unwrap();
@@ -68,13 +69,10 @@ fn connection_serves_one_request_after_another() {
     stream.write_all(get.as_bytes()).unwrap();
     assert!(!response(&mut stream).contains("Content-Length"));
     stream.set_nodelay(true).unwrap();
-    for byte in put.bytes() {
-        stream.write_all(&[byte]).unwrap();
-    }
+    put.bytes().for_each(|byte| stream.write_all(&[byte]).unwrap());
     assert!(response(&mut stream).contains("https://example.com/"));
-    stream
-        .write_all([&*get, &put, &request(&fake, "DELETE", ""), &get].concat().repeat(50).as_bytes())
-        .unwrap();
+    let pipelined = [&*get, &put, &delete, &get].concat().repeat(50);
+    stream.write_all(pipelined.as_bytes()).unwrap();
     for number in 0..200 {
         let has_webhook = response(&mut stream).contains("https://example.com/");
         assert_eq!(has_webhook, number == 0 || number % 4 == 1, "response {number}");
@@ -88,38 +86,32 @@ fn connection_serves_one_request_after_another() {
 fn unsupported_and_malformed_requests_get_400_and_the_end_of_the_connection() {
     let fake = with_webhook();
     let delete = |headers: &str| request(&fake, "DELETE", headers);
-    for (sent, message) in [
-        (request(&fake, "HEAD", ""), "the fake supports only GET, PUT, POST and DELETE"),
-        (request(&fake, "OPTIONS", ""), "the fake supports only GET, PUT, POST and DELETE"),
+    let long = "x".repeat(70_000);
+    for (message, sent) in [
+        ("the fake supports only GET, PUT, POST and DELETE", request(&fake, "HEAD", "")),
         (
-            delete("Transfer-Encoding: chunked\r\n") + "0\r\n\r\n",
             "the fake does not support Transfer-Encoding",
+            delete("Transfer-Encoding: chunked\r\n") + "0\r\n\r\n",
         ),
-        (delete("Content-Length: 5\r\nExpect: 100-continue\r\n"), "the fake does not support Expect"),
-        (delete("Content-Length: 5, 5\r\n") + "12345", "malformed Content-Length"),
-        (delete("Content-Length: -1\r\n"), "malformed Content-Length"),
-        (delete("Content-Length:\r\n"), "malformed Content-Length"),
-        (delete(&format!("Content-Length: {}\r\n", "9".repeat(40))), "malformed Content-Length"),
-        (delete("Content-Length: 1048577\r\n") + &" ".repeat(MIB + 1), "the request's body is over 1 MiB"),
-        (delete(&format!("X: {}\r\n", "x".repeat(70_000))), "the request's head is over 64 KiB"),
-        (format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(70_000)), "the request's head is over 64 KiB"),
-        (delete(&"X: 1\r\n".repeat(100)), "malformed request: too many headers"),
-        (delete(" folded: 1\r\n"), "malformed request: invalid header name"),
-        (format!("DELETE {PATH} HTTP/1.0\r\n\r\n"), "the fake supports only HTTP/1.1"),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "malformed request: invalid HTTP version"),
-        ("\x16\x03\x01\x02\x00\x01".into(), "malformed request: invalid token"), // TLS
+        ("the fake does not support Expect", delete("Content-Length: 5\r\nExpect: 100-continue\r\n")),
+        ("malformed Content-Length", delete("Content-Length: 5, 5\r\n") + "12345"),
+        ("malformed Content-Length", delete("Content-Length: -1\r\n")),
+        ("malformed Content-Length", delete("Content-Length:\r\n")),
+        ("malformed Content-Length", delete(&format!("Content-Length: {}\r\n", "9".repeat(40)))),
+        ("the request's body is over 1 MiB", delete("Content-Length: 1048577\r\n") + &" ".repeat(MIB + 1)),
+        ("the request's head is over 64 KiB", delete(&format!("X: {long}\r\n"))),
+        ("the request's head is over 64 KiB", format!("GET / HTTP/1.1\r\nX: {long}")),
+        ("malformed request: too many headers", delete(&"X: 1\r\n".repeat(100))),
+        ("malformed request: invalid header name", delete(" folded: 1\r\n")),
+        ("the fake supports only HTTP/1.1", format!("DELETE {PATH} HTTP/1.0\r\n\r\n")),
+        ("malformed request: invalid HTTP version", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into()),
+        ("malformed request: invalid token", "\x16\x03\x01\x02\x00\x01".into()), // TLS
     ] {
-        let mut stream = connect(&fake);
-        stream.write_all(sent.as_bytes()).unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        let shown = &sent[..sent.len().min(200)];
-        assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{shown}\n{response}");
-        assert!(response.contains("\r\nConnection: close\r\n"), "{shown}\n{response}");
-        assert!(
-            response.ends_with(&format!(r#"{{"error":{{"message":"{message}"}}}}"#)),
-            "{shown}\n{response}"
-        );
+        let response = exchange(&fake, &sent);
+        let shown = format!("{}\n{response}", &sent[..sent.len().min(200)]);
+        assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{shown}");
+        assert!(response.contains("\r\nConnection: close\r\n"), "{shown}");
+        assert!(response.ends_with(&format!(r#"{{"error":{{"message":"{message}"}}}}"#)), "{shown}");
     }
     assert_eq!(fake.request_count(), 1, "a rejected request was recorded");
     assert!(fake.client().retrieve_webhook("wrk_1").unwrap().url.is_some());
@@ -135,24 +127,14 @@ fn malformed_input_neither_panics_nor_hangs() {
     }
     let fake = with_worker();
     let put = request(&fake, "PUT", "Content-Length: 12\r\n") + r#"{"url":null}"#;
-    let mut seed = 20_u64;
-    let mut random = |below: usize| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(seed >> 33).unwrap() % below
-    };
     for round in 0..500 {
+        let mut random = Random::new(20, round);
         let mut bytes = put.repeat(2).into_bytes();
-        for _ in 0..=random(4) {
-            let place = random(bytes.len());
-            match random(4) {
-                0 => bytes[place] = u8::try_from(random(256)).unwrap(),
-                1 => drop(bytes.remove(place)),
-                2 => bytes.truncate(place + 1),
-                _ => bytes.splice(place..place, b"\r\n".repeat(random(4))).for_each(drop),
-            }
-        }
-        if round % 10 == 0 {
-            bytes.fill_with(|| u8::try_from(random(256)).unwrap());
+        mutate_bytes(&mut random, &mut bytes);
+        if random.one_in(4) {
+            bytes.truncate(random.below(bytes.len()));
+        } else if random.one_in(10) {
+            bytes = garbage(&mut random);
         }
         let responses = all_responses(&fake, &bytes);
         let complete = responses.matches("\r\nContent-Length: ").count();
@@ -174,15 +156,22 @@ fn part_of_a_request_is_not_applied() {
 
 #[test]
 fn client_that_does_not_read_delays_no_other_and_no_stop() {
+    const REQUESTS: usize = 3000;
     let fake = with_webhook();
     for _ in 0..50 {
         fake.deliver("wrk_1", 200);
     }
     let mut stream = connect(&fake);
     let list = request(&fake, "GET", "").replacen(PATH, &format!("{PATH}/executions"), 1);
-    // More than the buffers of both ends take.
-    stream.set_write_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
-    while stream.write_all(list.repeat(1000).as_bytes()).is_ok() {}
+    stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    let _ = stream.write_all(list.repeat(REQUESTS).as_bytes());
+    // The fake goes on until the responses have filled the buffers of both ends.
+    let mut served = 0;
+    while fake.request_count() > served {
+        served = fake.request_count();
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(served < REQUESTS, "the buffers took all responses");
     assert!(fake.client().retrieve_webhook("wrk_1").is_ok());
     fake.stop();
     assert!(fake.client().retrieve_webhook("wrk_1").unwrap_err().is_connect());

@@ -3,8 +3,8 @@
 use std::error::Error as _;
 use std::io;
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -17,20 +17,13 @@ use crate::support::{
 
 #[test]
 fn calls_reuse_a_connection_and_a_regenerate_opens_its_own() {
-    let used = Arc::new(Mutex::new(Vec::new()));
-    let using = Arc::clone(&used);
-    let server = Server::start(move |number, connection| {
-        while connection.request().is_some() {
-            using.lock().unwrap().push(number);
-            connection.send(response(200, ANY_BODY));
-        }
-    });
+    let server = Server::responding([response(200, ANY_BODY)]);
     let client = client(server.base_url());
     // The regenerate is the last of the five.
-    for (_, call) in CALLS.into_iter().chain(CALLS) {
+    for ((name, call), connections) in CALLS.into_iter().chain(CALLS).zip([1, 1, 1, 1, 2, 2, 2, 2, 2, 3]) {
         call(&client).unwrap();
+        assert_eq!(server.connections(), connections, "{name}");
     }
-    assert_eq!(*used.lock().unwrap(), [0, 0, 0, 0, 1, 1, 1, 1, 1, 2]);
 }
 
 #[test]

@@ -36,14 +36,12 @@ fn count(default: u64) -> u64 {
 }
 
 /// Xorshift; each case has its own, so that it does not depend on the order of the threads.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new(seed: u64, case: u64) -> Self {
+    pub(crate) fn new(seed: u64, case: u64) -> Self {
         let mut random = Self((seed ^ case.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1));
-        for _ in 0..8 {
-            random.next();
-        }
+        (0..8).for_each(|_| _ = random.next());
         random
     }
 
@@ -54,11 +52,11 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next()).unwrap() % limit
     }
 
-    fn one_in(&mut self, odds: usize) -> bool {
+    pub(crate) fn one_in(&mut self, odds: usize) -> bool {
         self.below(odds) == 0
     }
 
@@ -86,16 +84,6 @@ fn for_each_case(cases: u64, check: impl Fn(u64) + Sync) {
 
 /// Far more than any call takes, on a slow machine too.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The timeout of a call where the server stalls.
-const HURRY: Duration = Duration::from_millis(50);
-
-/// Clients with a pool of connections, and one without.
-fn clients(server: &Server) -> [HandingerClient; 8] {
-    let builder = || builder(server.base_url()).timeout(PATIENCE);
-    let without_pool = builder().ureq_config(|config| config.max_idle_connections(0)).build().unwrap();
-    let with_pool = builder().build().unwrap();
-    std::array::from_fn(|number| if number == 1 { &without_pool } else { &with_pool }.clone())
-}
 
 /// The worker's id of a request, which ends with the number of the case.
 fn worker_id(request: &str) -> &str {
@@ -138,13 +126,12 @@ enum Expected {
     Either,
 }
 
-/// What a server does after it has sent what it sends.
+/// What a server does after it has sent what it sends. (A server that stalls is in `timeouts`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Keep,
     Close,
     Reset,
-    Stall,
 }
 
 #[derive(Debug)]
@@ -214,10 +201,7 @@ fn chunked(random: &mut Random, mut bytes: &[u8]) -> Vec<u8> {
         let size = chunk.len();
         let sizes =
             [format!("{size:x}"), format!("{size:X}"), format!("00{size:x}"), format!("{size:x};a=b")];
-        let size = random.pick(&sizes);
-        body.extend_from_slice(format!("{size}\r\n").as_bytes());
-        body.extend_from_slice(chunk);
-        body.extend_from_slice(b"\r\n");
+        body.extend([random.pick(&sizes).as_bytes(), b"\r\n", chunk, b"\r\n"].concat());
         bytes = rest;
     }
     body.extend_from_slice(b"0\r\n\r\n");
@@ -296,7 +280,7 @@ fn wrong_chunk(random: &mut Random, body: &[u8]) -> Vec<u8> {
     [line.as_bytes(), &body[end..]].concat()
 }
 
-fn mutate_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
+pub(crate) fn mutate_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
     for _ in 0..=random.below(3) {
         let at = random.below(bytes.len());
         match random.below(4) {
@@ -320,9 +304,6 @@ fn sent(random: &mut Random, json: &str) -> Sent {
     let (bytes, mut expected) = corrupted(random, &mut parts);
     if expected != Expected::Success {
         then = random.pick(&[Then::Close, Then::Close, Then::Reset]);
-        if random.one_in(60) {
-            (then, expected) = (Then::Stall, Expected::Either);
-        }
     }
     if !parts.before.is_empty() && bytes.len() > 64 * 1024 && expected == Expected::Success {
         // ureq 3.5.2 counts what it has received after an interim response as headers.
@@ -404,14 +385,10 @@ fn send(connection: &mut Connection, sent: &Sent) -> bool {
     for piece in &sent.pieces {
         connection.send(piece);
     }
-    match sent.then {
-        Then::Keep => return true,
-        Then::Close => {}
-        Then::Reset => connection.reset_on_close(),
-        // If the response was complete, the client may send its next request here.
-        Then::Stall => drop(connection.request()),
+    if sent.then == Then::Reset {
+        connection.reset_on_close();
     }
-    false
+    sent.then == Then::Keep
 }
 
 #[test]
@@ -424,18 +401,13 @@ fn no_response_makes_the_client_panic_or_hang_or_return_a_wrong_one() {
             }
         }
     });
-    let clients = clients(&server);
+    let client = builder(server.base_url()).timeout(PATIENCE).build().unwrap();
     for_each_case(count(2500), |case| {
         let id = format!("wrk_{case}");
         let mut random = Random::new(!seed, case);
         let sent = response_of(seed, &id);
-        let client = &clients[usize::try_from(case % 8).unwrap()];
-        let client = match (sent.expected, sent.then) {
-            (_, Then::Stall) => client.with_timeout(HURRY).with_max_retries(0),
-            // The connection may be one that the server was just closing.
-            (Expected::Success, _) => client.with_max_retries(8),
-            _ => client.clone(),
-        };
+        // The connection of a success may be one that the server was just closing.
+        let client = client.with_max_retries(if sent.expected == Expected::Success { 8 } else { 2 });
         let result = call(&mut random, &client, &id).map(|webhook| checked(&id, &webhook));
         let is_expected = match sent.expected {
             Expected::Success => result.is_ok(),
@@ -506,26 +478,26 @@ struct Treatment {
     applies: bool,
     /// Whether the status says that nothing was changed.
     rejects: bool,
-    /// Returns the bytes in the place of a successful response.
-    sent: fn(&mut Random, Vec<u8>) -> Vec<u8>,
+    sent: Vec<u8>,
     then: Then,
 }
 
-fn treatment(random: &mut Random) -> Treatment {
+/// `ok` is a successful response to the request.
+fn treatment(random: &mut Random, ok: Vec<u8>) -> Treatment {
     let closes = random.pick(&[Then::Close, Then::Reset]);
-    let (applies, rejects, sent, then): (_, _, fn(&mut Random, Vec<u8>) -> Vec<u8>, _) =
-        match random.below(40) {
-            0..10 => (true, false, |_, ok| ok, random.pick(&[Then::Keep, Then::Close])),
-            10..20 => (false, true, rejection, random.pick(&[Then::Keep, Then::Close])),
-            20..24 => (random.one_in(2), false, |_, _| Vec::new(), closes),
-            24..28 => (random.one_in(2), false, failure, random.pick(&[Then::Keep, Then::Close])),
-            28..34 => (true, false, truncated, closes),
-            34..36 => (random.one_in(2), false, |random, _| garbage(random), closes),
-            36..38 => (true, false, unusable, Then::Close),
-            38 => (random.one_in(2), false, |_, _| b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), closes),
-            _ if random.one_in(4) => (random.one_in(2), false, truncated, Then::Stall),
-            _ => (true, false, |_, ok| [ok, response(200, webhook("wrk_stray", 0, 0))].concat(), Then::Keep),
-        };
+    let keeps = random.pick(&[Then::Keep, Then::Close]);
+    let may_apply = random.one_in(2);
+    let (applies, rejects, sent, then) = match random.below(40) {
+        0..10 => (true, false, ok, keeps),
+        10..20 => (false, true, rejection(random), keeps),
+        20..24 => (may_apply, false, Vec::new(), closes),
+        24..28 => (may_apply, false, failure(random), keeps),
+        28..34 => (true, false, truncated(random, ok), closes),
+        34..36 => (may_apply, false, garbage(random), closes),
+        36..38 => (true, false, unusable(random), Then::Close),
+        38 => (may_apply, false, b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), closes),
+        _ => (true, false, [ok, response(200, webhook("wrk_stray", 0, 0))].concat(), Then::Keep),
+    };
     Treatment { applies, rejects, sent, then }
 }
 
@@ -536,12 +508,12 @@ fn hints(random: &mut Random) -> Vec<(&'static str, &'static str)> {
     after.into_iter().chain(should).collect()
 }
 
-fn rejection(random: &mut Random, _: Vec<u8>) -> Vec<u8> {
+fn rejection(random: &mut Random) -> Vec<u8> {
     let status = random.pick(&[301, 307, 308, 400, 401, 403, 404, 408, 409, 422, 429, 429, 451]);
     response_with(status, &hints(random), r#"{"error":{"message":"no"}}"#)
 }
 
-fn failure(random: &mut Random, _: Vec<u8>) -> Vec<u8> {
+fn failure(random: &mut Random) -> Vec<u8> {
     let status = random.pick(&[303, 500, 501, 502, 503, 503, 504, 520, 599, 600, 999]);
     response_with(status, &hints(random), "<html><title>failed</title></html>")
 }
@@ -551,11 +523,11 @@ fn truncated(random: &mut Random, mut ok: Vec<u8>) -> Vec<u8> {
     ok
 }
 
-fn garbage(random: &mut Random) -> Vec<u8> {
+pub(crate) fn garbage(random: &mut Random) -> Vec<u8> {
     (0..=random.below(100)).map(|_| u8::try_from(random.below(256)).unwrap()).collect()
 }
 
-fn unusable(random: &mut Random, _: Vec<u8>) -> Vec<u8> {
+fn unusable(random: &mut Random) -> Vec<u8> {
     let bodies = ["", "{}", "null", "done", r#"{"url":5}"#, r#"{"error":"no"}"#];
     response_with(200, &[("Connection", "close")], random.pick(&bodies))
 }
@@ -571,31 +543,24 @@ fn no_change_is_applied_twice_or_applied_without_a_report() {
         serve_changes(seed, number as u64, connection, &serving);
         opened.fetch_sub(1, Ordering::SeqCst);
     });
-    let clients = clients(&server);
+    let client = builder(server.base_url()).timeout(PATIENCE).build().unwrap();
     let results = Mutex::new(Vec::new());
     for_each_case(count(1500), |case| {
         let id = format!("wrk_{case}");
-        let client = &clients[usize::try_from(case % 8).unwrap()];
-        // One of the attempts stalls, or would if it were made.
-        let is_hurried =
-            (0..9).any(|request| treatment(&mut Random::new(seed, case * 64 + request)).then == Then::Stall);
-        let client = if is_hurried { client.with_timeout(HURRY) } else { client.clone() };
-        let name = ["update", "delete", "regenerate", "regenerate", "rotate", "retrieve"]
-            [usize::try_from(case % 6).unwrap()];
-        let result = match name {
-            "update" => client.update_webhook(&id, "https://example.com/hook"),
-            "delete" => client.delete_webhook(&id),
-            "regenerate" => client.regenerate_token(&id),
-            "rotate" => client.rotate_token(&id),
-            _ => client.retrieve_webhook(&id),
+        let (name, result) = match case % 6 {
+            0 => ("update", client.update_webhook(&id, "https://example.com/hook")),
+            1 => ("delete", client.delete_webhook(&id)),
+            2 | 3 => ("regenerate", client.regenerate_token(&id)),
+            4 => ("rotate", client.rotate_token(&id)),
+            _ => ("retrieve", client.retrieve_webhook(&id)),
         };
-        results.lock().unwrap().push((id, name, is_hurried, result));
+        results.lock().unwrap().push((id, name, result));
     });
     // The server may still be reading what a client has sent and given up.
-    drop(clients);
+    drop(client);
     wait_until(|| open.load(Ordering::SeqCst) == 0);
     let workers = workers.lock().unwrap();
-    for (id, name, is_hurried, result) in results.into_inner().unwrap() {
+    for (id, name, result) in results.into_inner().unwrap() {
         let worker = workers.get(&id).cloned().unwrap_or_default();
         let context = format!("{id}: {name}: {worker:?}: {result:?}");
         assert!(!matches!(name, "regenerate" | "rotate") || worker.applied <= 1, "{context}");
@@ -609,9 +574,7 @@ fn no_change_is_applied_twice_or_applied_without_a_report() {
             Err(error) => {
                 // A later rejection does not settle an earlier open attempt.
                 assert!(worker.open == 0 || error.may_have_been_applied(), "{context}");
-                // A rejection that comes too late is not known to the client.
-                let is_certain =
-                    worker.rejected == u64::from(error.attempts()) && name != "rotate" && !is_hurried;
+                let is_certain = worker.rejected == u64::from(error.attempts()) && name != "rotate";
                 assert!(!(is_certain && error.may_have_been_applied()), "{context}");
                 assert!(name != "retrieve" || !error.may_have_been_applied(), "{context}");
                 assert!(error.attempts() <= 3, "{context}");
@@ -637,21 +600,22 @@ fn serve_changes(
         return;
     }
     while let Some(request) = connection.request() {
-        let id = worker_id(&request).to_owned();
+        let id = worker_id(&request);
         let is_change = !request.starts_with("GET");
-        let (treatment, mut random, ok) = {
+        let Treatment { sent, then, .. } = {
             let mut workers = workers.lock().unwrap();
-            let worker = workers.entry(id.clone()).or_default();
-            let mut random = Random::new(seed, case_of(&id) * 64 + worker.requests);
-            let treatment = treatment(&mut random);
+            let worker = workers.entry(id.to_owned()).or_default();
+            let mut random = Random::new(seed, case_of(id) * 64 + worker.requests);
+            // No change has this response without being applied.
+            let ok = response(200, webhook(id, 0, worker.applied + u64::from(is_change)));
+            let treatment = treatment(&mut random, ok);
             worker.requests += 1;
             worker.applied += u64::from(treatment.applies && is_change);
             worker.rejected += u64::from(treatment.rejects);
             worker.open += u64::from(!treatment.rejects && is_change);
-            (treatment, random, response(200, webhook(&id, 0, worker.applied)))
+            treatment
         };
-        let pieces = vec![(treatment.sent)(&mut random, ok)];
-        if !send(connection, &Sent { pieces, then: treatment.then, expected: Expected::Either }) {
+        if !send(connection, &Sent { pieces: vec![sent], then, expected: Expected::Either }) {
             return;
         }
     }

@@ -65,24 +65,26 @@ fn other_worker_ids_are_sent_as_one_path_segment() {
     assert!(server.requests()[0].starts_with(&format!("GET /api/workers/{segment}/webhook HTTP/1.1\r\n")));
 }
 
+const NOT_ZERO: &str = "a timeout must be more than zero";
+
 #[test]
 fn calls_reject_page_0_blank_urls_and_timeouts_of_zero() {
     let server = server();
-    let (client, zero) = (client(server.base_url()), Duration::ZERO);
+    let client = client(server.base_url());
     let error = client.list_executions("wrk_1", 0).unwrap_err();
     assert_rejected(&error, "list executions: pages are counted from 1");
-    for url in ["", " ", "\t\r\n"] {
+    for url in ["", "\t \r\n"] {
         let display = "update webhook: the URL must not be blank; UpdateWebhook::clear() removes it";
         assert_rejected(&client.update_webhook("wrk_1", url).unwrap_err(), display);
     }
-    let error = client.with_timeout(zero).delete_webhook("wrk_1").unwrap_err();
-    assert_rejected(&error, "delete webhook of worker wrk_1: a timeout must be more than zero");
-    let error = client.with_total_timeout(zero).delete_webhook("wrk_1").unwrap_err();
-    assert_rejected(&error, "delete webhook of worker wrk_1: a timeout must be more than zero");
+    for client in [client.with_timeout(Duration::ZERO), client.with_total_timeout(Duration::ZERO)] {
+        let error = client.delete_webhook("wrk_1").unwrap_err();
+        assert_rejected(&error, &format!("delete webhook of worker wrk_1: {NOT_ZERO}"));
+    }
     let builder = || builder(server.base_url());
-    assert_not_built(builder().timeout(zero), "a timeout must be more than zero");
-    assert_not_built(builder().connect_timeout(zero), "a timeout must be more than zero");
-    assert_not_built(builder().total_timeout(zero), "a timeout must be more than zero");
+    assert_not_built(builder().timeout(Duration::ZERO), NOT_ZERO);
+    assert_not_built(builder().connect_timeout(Duration::ZERO), NOT_ZERO);
+    assert_not_built(builder().total_timeout(Duration::ZERO), NOT_ZERO);
     assert_eq!(server.connections(), 0);
 
     client.list_executions("wrk_1", u64::MAX).unwrap();
@@ -275,13 +277,7 @@ fn message_names_the_variable_of_a_rejected_value() {
         (["", local, ""], "HANDINGER_API_KEY is not set or blank"),
         ([" \t\n", local, ""], "HANDINGER_API_KEY is not set or blank"),
         (["\"5ecr3t\"", local, ""], "HANDINGER_API_KEY: the API key is in quotes"),
-        (["Bearer x", local, ""], "HANDINGER_API_KEY: the API key begins with `Bearer`; set the key alone"),
         ([KEY, "a.example/5ecr3t", ""], "HANDINGER_BASE_URL: the base URL is not a URL"),
-        (
-            [KEY, "http://10.0.0.1/5ecr3t", ""],
-            "HANDINGER_BASE_URL: the base URL would send the key unencrypted to 10.0.0.1; \
-             use https, or allow_insecure_http(true)",
-        ),
         (
             [KEY, local, "X-Team: ops\n5ecr3t"],
             "a line of HANDINGER_CUSTOM_HEADERS is not of the form `Name: value`",

