@@ -10,6 +10,7 @@ use ureq::http::Method;
 use crate::error::Error;
 use crate::http::{Http, Options, Request};
 use crate::redact::{COMPONENT, secret_parts};
+use crate::token::WebhookToken;
 use crate::types::{UpdateWebhook, Webhook, WebhookExecutionList};
 
 /// A client of the worker-webhook API.
@@ -166,7 +167,8 @@ impl HandingerClient {
         let started = Instant::now(); // the `total_timeout` limits all the calls together
         let old = self.retrieve_from(started, worker_id)?.token;
         let is_new = |webhook: &Webhook| webhook.token.is_some() && webhook.token != old;
-        let regenerate = Request { started, ..self.regenerate_request(worker_id)? };
+        let secrets = old.iter().map(WebhookToken::as_str).collect();
+        let regenerate = Request { secrets, started, ..self.regenerate_request(worker_id)? };
         let error = match self.http.send(&regenerate) {
             Ok(webhook) if is_new(&webhook) => return Ok(webhook),
             Ok(_) => Error::unusable(&regenerate.action, "the response carries no new token"),

@@ -102,7 +102,8 @@
 //!
 //! The client logs through [log](https://docs.rs/log), target `handinger`: at DEBUG a line for each attempt with method,
 //! path, status, attempt number and milliseconds; at INFO a line before each retry. No line contains a key, a token, or a
-//! webhook's URL beyond its host. ureq's own targets log more.
+//! webhook's URL beyond its host. Keep the targets of
+//! ureq above TRACE, at which they log what is sent.
 //!
 //! # Versions
 //!

@@ -65,7 +65,7 @@ pub(crate) fn secret_parts(url: &str) -> Vec<&str> {
     let (_, password) = userinfo.split_once(':').unwrap_or_default();
     let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    vec![rest, path, query, fragment, userinfo, password]
+    vec![rest, path, path.trim_start_matches('/'), query, fragment, userinfo, password]
 }
 
 #[cfg(test)]
@@ -95,8 +95,8 @@ mod tests {
     fn a_message_keeps_its_words_and_loses_the_secrets() {
         let url = "https://user:pass@example.com/hook/s3cret?key=1234#s3cretFragment";
         assert_eq!(
-            redact(&format!("no: {url}, /hook/s3cret, key=1234, no pass"), &secret_parts(url)),
-            "no: https://[redacted]@example.com[redacted]#[redacted], [redacted], [redacted], no [redacted]"
+            redact(&format!("no: {url}, /hook/s3cret, hook/s3cret, key=1234, no pass"), &secret_parts(url)),
+            "no: https://[redacted]@example.com[redacted]#[redacted], [redacted], [redacted], [redacted], no [redacted]"
         );
         assert_eq!(redact("/ is not a path", &secret_parts("https://example.com/")), "/ is not a path");
         let secret = "/hook/a \"b\"";

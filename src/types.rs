@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::Deserializer;
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::error::one_line;
 use crate::lenient::{status, whole_number};
@@ -190,7 +190,8 @@ impl WebhookExecution {
 /// message. Control characters become spaces.
 impl fmt::Display for WebhookExecution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = self.created_at.to_utc();
+        // Near the year 9999, a time may have no UTC.
+        let at = self.created_at.checked_to_offset(UtcOffset::UTC).unwrap_or(self.created_at);
         let (date, hour, minute, second) = (at.date(), at.hour(), at.minute(), at.second());
         write!(
             f,

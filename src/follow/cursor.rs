@@ -43,6 +43,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::process;
 use std::str::FromStr;
 use std::time::Duration;
 use std::vec;
@@ -143,8 +144,9 @@ impl Cursor {
         text.parse().map(Some).map_err(|error: Error| naming(path, io::ErrorKind::InvalidData, &error))
     }
 
-    /// Saves the cursor to a file, which is complete at any moment: this writes a temporary file beside it,
-    /// with `.tmp` after its name, syncs it to the disk, and renames it.
+    /// Saves the cursor to a file, which is complete at any moment: this writes a temporary file beside it, syncs it
+    /// to the disk, and renames it. The new file has the default permissions. Two threads must not save to one path at once;
+    /// two processes may.
     ///
     /// This costs the cursor's whole size: save once a round, not once an execution.
     ///
@@ -170,17 +172,20 @@ impl Cursor {
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = path.as_ref();
-        self.replace(path).map_err(|error| naming(path, error.kind(), &error))
+        // Another process may save to the same path, such as a second run of a cron job.
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(format!(".{}.tmp", process::id()));
+        let result = self.write(&temporary).and_then(|()| fs::rename(&temporary, path));
+        result.map_err(|error| {
+            let _ = fs::remove_file(&temporary);
+            naming(path, error.kind(), &error)
+        })
     }
 
-    fn replace(&self, path: &Path) -> io::Result<()> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".tmp");
-        let mut file = File::create(&temporary)?;
+    fn write(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let mut file = File::create(path)?;
         writeln!(file, "{self}")?;
-        file.sync_all()?;
-        drop(file); // Windows renames no open file.
-        fs::rename(temporary, path)
+        file.sync_all()
     }
 
     /// A cursor before the first round.

@@ -46,7 +46,8 @@ pub(super) fn decode<T: DeserializeOwned>(
     response: Response,
 ) -> Result<T, Failure> {
     from_json(response.body()).map_err(|reason| {
-        let (problem, title) = describe_unusable(response.body());
+        let (problem, title) =
+            describe_unusable(&response.body()[..response.body().len().min(MAX_KEPT_BODY)]);
         Failure {
             message: title.map(|title| http.redact(request, &title)),
             response: Some(kept(response)),

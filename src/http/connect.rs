@@ -172,6 +172,7 @@ impl NotSent {
                 let status = self.proxy_status().map(|status| format!(", which returned {status}"));
                 format!("could not connect to {peer}{via}{}", status.unwrap_or_default())
             }
+            Step::Tls if self.has_no_roots() => "this machine has no root certificates".to_owned(),
             Step::Tls if self.is_certificate_rejected() => {
                 let is_unknown = self.error.to_string().contains("UnknownIssuer");
                 let hint = if is_unknown && cfg!(not(feature = "platform-verifier")) { HINT } else { "" };
@@ -188,7 +189,7 @@ impl NotSent {
             Error::ConnectProxyFailed(_) => matches!(self.proxy_status(), Some(401 | 403 | 407)),
             // A SOCKS password. The system's own errors, such as a firewall's EACCES, have a number.
             Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => error.raw_os_error().is_none(),
-            _ => self.is_certificate_rejected(),
+            _ => self.is_certificate_rejected() || self.has_no_roots(),
         }
     }
 
@@ -208,6 +209,11 @@ impl NotSent {
             || text.contains("certificate was not trusted") // macOS
             || text.contains("certificate chain"); // Windows
         self.step == Step::Tls && (is_rustls || is_native)
+    }
+
+    /// Reports the state of a container without `ca-certificates`, as the feature `platform-verifier` meets it.
+    fn has_no_roots(&self) -> bool {
+        self.error.to_string().contains("No CA certificates")
     }
 }
 
@@ -244,8 +250,11 @@ impl CachingResolver {
     /// single address, such as the EACCES of a firewall.
     pub(super) fn forget(&self) {
         let mut cache = self.cache();
-        cache.hosts.clear();
-        cache.failures = cache.failures.wrapping_add(1);
+        // Several threads that fail with the same addresses rotate them once.
+        if !cache.hosts.is_empty() {
+            cache.hosts.clear();
+            cache.failures = cache.failures.wrapping_add(1);
+        }
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {

@@ -45,6 +45,23 @@ fn succeed(command: &mut Command) -> String {
     stdout
 }
 
+#[test]
+fn examples_without_a_key_exit_with_2_and_name_the_variable() {
+    for (name, argument) in [
+        ("set_webhook", URL),
+        ("rotate_token", ""),
+        ("delivery_report", ""),
+        ("tail_deliveries", "no-such.cursor"),
+        ("receive_deliveries", "0"),
+    ] {
+        let arguments = ["wrk_1", argument];
+        let arguments = arguments.into_iter().filter(|argument| !argument.is_empty()).collect::<Vec<_>>();
+        let output = example(name, &arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("HANDINGER_API_KEY is not set"), "{name}");
+    }
+}
+
 /// An example that runs until it is dropped.
 struct Running {
     child: Child,

@@ -134,6 +134,9 @@ fn rejected_request_leaves_the_old_token() {
         assert!(!error.may_have_been_applied(), "{error}");
         assert_eq!(waits.len() + 1, error.attempts() as usize);
     }
+    let (fake, old) = fake();
+    fake.inject(responds(422).body(format!("cannot replace {old}")));
+    failed(&fake, "GP", "the server returned 422: cannot replace [redacted]");
 }
 
 #[test]

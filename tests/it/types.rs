@@ -111,6 +111,7 @@ fn execution_displays_as_one_line_that_sorts() {
         (day, "success", Some(200), Some(&*long), &shortened),
         ("2026-01-02T00:30:00.0079+02:00", "error", Some(1), None, "2026-01-01T22:30:00.007Z error 1 12 ms"),
         ("0001-01-02T03:04:05.1Z", "error", Some(1), None, "0001-01-02T03:04:05.100Z error 1 12 ms"),
+        ("9999-12-31T23:59:59-23:59", "error", None, None, "9999-12-31T23:59:59.000Z error 12 ms"),
     ] {
         let execution = json!({ "id": "whe_1", "createdAt": at, "durationMs": 12, "requestStatus": outcome,
             "responseStatus": status, "errorMessage": message, "url": "https://example.com", "workerId": "wrk_1" });

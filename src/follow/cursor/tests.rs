@@ -76,8 +76,6 @@ fn saved_file_is_loaded_and_replaced_and_nothing_is_left_beside_it() {
     let path = directory.join("hooks.cursor");
     assert_eq!(Cursor::load(&path).unwrap(), None);
     for cursor in [SAVED.parse::<Cursor>().unwrap(), Cursor::new("wrk_2")] {
-        // A run that was killed has left half a file.
-        fs::write(directory.join("hooks.cursor.tmp"), "{\"vers").unwrap();
         cursor.save(&path).unwrap();
         assert_eq!(Cursor::load(&path).unwrap(), Some(cursor.clone()));
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{cursor}\n"));
@@ -87,16 +85,24 @@ fn saved_file_is_loaded_and_replaced_and_nothing_is_left_beside_it() {
 }
 
 #[test]
-fn old_file_survives_a_save_that_fails() {
+fn save_that_fails_names_the_file_and_leaves_nothing_beside_it() {
     let directory = directory("failed");
     let path = directory.join("hooks.cursor");
-    let cursor: Cursor = SAVED.parse().unwrap();
-    cursor.save(&path).unwrap();
-    // The temporary file cannot be written.
-    fs::create_dir(directory.join("hooks.cursor.tmp")).unwrap();
+    fs::create_dir(&path).unwrap(); // a file cannot replace it
     let error = Cursor::new("wrk_2").save(&path).unwrap_err();
     assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
-    assert_eq!(Cursor::load(&path).unwrap(), Some(cursor));
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn another_process_that_saves_at_once_uses_another_temporary_file() {
+    let directory = directory("other");
+    let path = directory.join("hooks.cursor");
+    let other = directory.join(format!("hooks.cursor.{}.tmp", process::id() + 1));
+    fs::write(&other, "{\"vers").unwrap();
+    Cursor::new("wrk_1").save(&path).unwrap();
+    assert_eq!(fs::read_to_string(other).unwrap(), "{\"vers");
     fs::remove_dir_all(directory).unwrap();
 }
 
