@@ -45,7 +45,7 @@ const MAX_RETRY_WAIT: Duration = Duration::from_secs(60);
 /// The time for which the addresses of a host are used after their lookup.
 const MAX_ADDRESS_AGE: Duration = Duration::from_secs(60);
 /// Caps durations so that adding one to an `Instant` cannot overflow.
-const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LONGEST_TIME: Duration = Duration::from_secs(31_536_000); // a year
 
 /// The parts that all clones of a client share.
 pub(crate) struct Http {
