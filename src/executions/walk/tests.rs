@@ -31,12 +31,9 @@ pub(crate) fn execution(id: u32) -> WebhookExecution {
     }
 }
 
-pub(crate) fn list(
-    ids: impl IntoIterator<Item = u32>,
-    page_count: u64,
-    total_count: u64,
-) -> WebhookExecutionList {
-    WebhookExecutionList { logs: ids.into_iter().map(execution).collect(), page: 0, page_count, total_count }
+pub(crate) fn list(ids: impl IntoIterator<Item = u32>, pages: u64, total: u64) -> WebhookExecutionList {
+    let logs = ids.into_iter().map(execution).collect();
+    WebhookExecutionList { logs, page: 0, page_count: pages, total_count: total }
 }
 
 /// What a walk did.
@@ -160,7 +157,7 @@ pub(crate) fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(1_000))]
+    #![proptest_config(config(500))]
 
     #[test]
     fn every_standing_execution_is_yielded_once_and_in_order(
@@ -189,7 +186,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(100))]
+    #![proptest_config(config(50))]
 
     /// Changes before each request, until patience ends.
     #[test]
@@ -213,7 +210,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(150))]
 
     #[test]
     fn a_server_that_says_anything_cannot_hold_it(
