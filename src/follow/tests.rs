@@ -750,6 +750,7 @@ fn longer_overlap_at_a_restart_reaches_back_only_to_the_floor() {
     program.world().apply(&Event::DeliverLate(HOUR));
     program.deliver(1);
     assert_eq!(program.poll(), Ok(vec![61]));
+    assert_eq!(program.poll(), Ok(vec![]), "the floor does not fall");
 }
 
 /// As after a failed transaction.

@@ -261,8 +261,8 @@ fn lie() -> impl Strategy<Value = (Content, u64, u64)> {
 /// what is reported. (It cannot be seen from their number that it is the oldest that go.)
 #[test]
 fn changes_are_seen_through_or_reported() {
-    type Moments = fn(u64) -> bool;
-    let cases: [(u32, Moments, Event, usize, u64, Option<&str>); 11] = [
+    type Case = (u32, fn(u64) -> bool, Event, usize, u64, Option<&'static str>);
+    let cases: [Case; 11] = [
         (10_000, |_| true, Event::RemoveOldest(1), 9_607, 393, Some(REMOVALS)),
         (10_000, |number| number % 2 == 0, Event::RemoveOldest(1), 9_802, 397, Some(REMOVALS)),
         (10_000, |number| number % 3 == 0, Event::RemoveOldest(1), 9_805, 587, None),
