@@ -78,7 +78,7 @@ fn error_names_the_page_and_resume_goes_on_there() {
 #[test]
 fn since_ends_at_the_first_older_execution_without_a_further_request() {
     let fake = fake_with(120);
-    // The newest is of second 119. Page 1 ends with second 70, and cannot say whether there are more.
+    // The newest is of second 119, and page 1 ends with second 70: an older one can only be on page 2.
     for (second, count, requests) in
         [(200, 0, 1), (119, 1, 1), (71, 49, 1), (70, 50, 2), (69, 51, 2), (20, 100, 3), (-1, 120, 3)]
     {
