@@ -1,7 +1,8 @@
 //! The walk against a model of the history, and against servers that lie. No sockets: a test is the server.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::env;
+use std::fmt::Debug;
 use std::iter::{once, repeat_n};
 
 use proptest::collection::vec;
@@ -30,12 +31,9 @@ pub(crate) fn execution(id: u32) -> WebhookExecution {
     }
 }
 
-pub(crate) fn list(
-    ids: impl IntoIterator<Item = u32>,
-    page_count: u64,
-    total_count: u64,
-) -> WebhookExecutionList {
-    WebhookExecutionList { logs: ids.into_iter().map(execution).collect(), page: 0, page_count, total_count }
+pub(crate) fn list(ids: impl IntoIterator<Item = u32>, pages: u64, total: u64) -> WebhookExecutionList {
+    let logs = ids.into_iter().map(execution).collect();
+    WebhookExecutionList { logs, page: 0, page_count: pages, total_count: total }
 }
 
 /// What a walk did.
@@ -86,6 +84,16 @@ enum Event {
     RemoveAll,
     /// The response is lost: the page is requested again.
     LoseResponse,
+}
+
+/// Events, each after some requests without; nothing happens before the first request.
+pub(crate) fn moments<Event: Clone + Debug>(
+    event: impl Strategy<Value = Event>,
+) -> impl Strategy<Value = VecDeque<Option<Event>>> {
+    vec((0_usize..4, event), 0..60).prop_map(|events| {
+        let events = events.into_iter().flat_map(|(quiet, event)| repeat_n(None, quiet).chain([Some(event)]));
+        once(None).chain(events).collect()
+    })
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -149,32 +157,26 @@ pub(crate) fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(1_000))]
+    #![proptest_config(config(500))]
 
     #[test]
     fn every_standing_execution_is_yielded_once_and_in_order(
         count in prop_oneof![3 => 0_u32..=300, 1 => 0_u32..=3_000],
-        events in vec((0_usize..4, event()), 0..60),
+        mut events in moments(event()),
     ) {
         let mut history = History::new(count);
-        let events = events.iter().flat_map(|(quiet, event)| repeat_n(None, *quiet).chain([Some(event)]));
-        // Nothing happens before the first request.
-        let mut moments = once(None).chain(events);
         let outcome = walk(|page| {
-            let event = moments.next().flatten();
-            if let Some(event) = event {
+            let event = events.pop_front().flatten();
+            if let Some(event) = &event {
                 history.apply(event);
             }
             (!matches!(event, Some(Event::LoseResponse))).then(|| history.page(page))
         });
         prop_assert_eq!((outcome.repeated(), outcome.gap), (0, None));
-        let standing: HashSet<_> =
-            history.newest_first.iter().copied().filter(|id| *id < count).collect();
-        let mut yielded = outcome.yielded.clone();
-        yielded.retain(|id| standing.contains(id));
-        let mut expected: Vec<_> = standing.into_iter().collect();
-        expected.sort_unstable_by(|a, b| b.cmp(a));
-        prop_assert_eq!(yielded, expected);
+        // The newest have the greatest ids.
+        let standing: BTreeSet<_> = history.newest_first.iter().filter(|id| **id < count).collect();
+        let yielded = outcome.yielded.iter().filter(|id| standing.contains(id));
+        prop_assert!(yielded.eq(standing.iter().rev().copied()), "{:?}", outcome);
         prop_assert!(
             outcome.requests <= outcome.news + 1 + 2 * (history.removals + history.changed / PAGE as u64),
             "{} requests for {} pages with news, {} removals, {} executions that came or went",
@@ -184,7 +186,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(100))]
+    #![proptest_config(config(50))]
 
     /// Changes before each request, until patience ends.
     #[test]
@@ -208,7 +210,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(150))]
 
     #[test]
     fn a_server_that_says_anything_cannot_hold_it(
@@ -255,53 +257,36 @@ fn lie() -> impl Strategy<Value = (Content, u64, u64)> {
     (content, page_count, prop_oneof![0..3_u64, any::<u64>()])
 }
 
-/// That it is the oldest that go cannot be seen from their number: where this ends the patience, it is
-/// reported.
+/// What happens before which requests to a history of so many; how many executions and requests that makes, and
+/// what is reported. (It cannot be seen from their number that it is the oldest that go.)
 #[test]
-fn oldest_executions_may_be_trimmed_before_every_third_request_without_a_gap() {
-    for (every, gap) in [(1, Some(REMOVALS)), (2, Some(REMOVALS)), (3, None)] {
-        let mut history = History::new(10_000);
+fn changes_are_seen_through_or_reported() {
+    type Case = (u32, fn(u64) -> bool, Event, usize, u64, Option<&'static str>);
+    let cases: [Case; 11] = [
+        (10_000, |_| true, Event::RemoveOldest(1), 9_607, 393, Some(REMOVALS)),
+        (10_000, |number| number % 2 == 0, Event::RemoveOldest(1), 9_802, 397, Some(REMOVALS)),
+        (10_000, |number| number % 3 == 0, Event::RemoveOldest(1), 9_805, 587, None),
+        (3_000, |number| number > 1 && number % 2 == 1, Event::Remove(0, 1), 3_000, 5_802, None),
+        (200, |number| number > 1, Event::Deliver(49), 200, 151, None),
+        (200, |number| number > 1, Event::Deliver(50), 50, 202, Some(NOTHING_NEW)),
+        (5_000, |number| number == 80, Event::RemoveAll, 79 * PAGE, 81, None),
+        (25_000, |number| number == 202, Event::Deliver(10_000), 25_000, 700, None),
+        (25_000, |number| number == 202, Event::Deliver(10_050), 10_050, 402, Some(NOTHING_NEW)),
+        (25_000, |number| number == 202, Event::Remove(0, 9_900), 25_000, 700, None),
+        (25_000, |number| number == 202, Event::Remove(0, 10_050), 24_950, 699, Some(REMOVALS)),
+    ];
+    for (count, moments, event, yielded, requests, gap) in cases {
+        let mut history = History::new(count);
         let mut number = 0;
         let outcome = walk(|page| {
             number += 1;
-            if number % every == 0 {
-                history.apply(&Event::RemoveOldest(1));
+            if moments(number) {
+                history.apply(&event);
             }
             Some(history.page(page))
         });
-        assert_eq!((outcome.repeated(), outcome.gap), (0, gap), "every {every}");
-        assert!(outcome.yielded.iter().take(history.newest_first.len()).eq(&history.newest_first));
-    }
-}
-
-/// One that was yielded goes before every second request: each time, one is pulled ahead, found, and earns
-/// patience.
-#[test]
-fn removals_that_pull_executions_ahead_are_seen_through_however_many() {
-    let mut history = History::new(3_000);
-    let mut number = 0;
-    let outcome = walk(|page| {
-        number += 1;
-        if number % 2 == 1 && page > 1 {
-            history.apply(&Event::Remove(0, 1));
-        }
-        Some(history.page(page))
-    });
-    assert_eq!((outcome.yielded.len(), outcome.repeated(), outcome.gap), (3_000, 0, None));
-}
-
-#[test]
-fn deliveries_are_outrun_if_they_are_fewer_than_a_page_a_request() {
-    for (delivered, yielded, requests, gap) in [(49, 200, 151, None), (50, 50, 202, Some(NOTHING_NEW))] {
-        let mut history = History::new(200);
-        let outcome = walk(|page| {
-            if page > 1 {
-                history.apply(&Event::Deliver(delivered));
-            }
-            Some(history.page(page))
-        });
-        assert_eq!((outcome.yielded.len(), outcome.requests, outcome.gap), (yielded, requests, gap));
-        assert_eq!(outcome.repeated(), 0);
+        let measured = (outcome.yielded.len(), outcome.requests, outcome.repeated(), outcome.gap);
+        assert_eq!(measured, (yielded, requests, 0, gap), "{event:?}, {count} at the start");
     }
 }
 
@@ -318,83 +303,25 @@ fn page_with_news_earns_2_up_to_200() {
     }
 }
 
-#[test]
-fn pages_that_are_gone_are_not_walked_back_over() {
-    let mut history = History::new(5_000);
-    let outcome = walk(|page| {
-        if page == 80 && history.removals == 0 {
-            history.apply(&Event::RemoveAll);
-        }
-        Some(history.page(page))
-    });
-    assert_eq!(outcome.yielded.len(), 79 * PAGE);
-    assert_eq!(outcome.requests, 81);
-}
-
-/// Makes as many requests as can be had: as long as patience is left, the total falls at each new page, which
-/// is a step back and a page with nothing new.
-#[test]
-fn three_requests_a_page_and_200_in_all_is_the_worst() {
-    for pages in [2, 3, 50, 300] {
-        let (mut furthest, mut patience) = (1, 200);
-        let outcome = walk(|page| {
-            let falls = page > furthest && patience > 0;
-            if falls {
-                patience -= 2;
-            } else if page > furthest {
-                furthest = page;
-                patience += 2;
-            }
-            Some(list([u32::try_from(page).unwrap()], pages, u64::from(!falls)))
-        });
-        assert_eq!((outcome.news, outcome.gap), (pages, None));
-        assert_eq!(outcome.requests, 3 * pages + 196, "{pages} pages");
-    }
-}
-
 /// What a server does, how many requests and executions that makes, and what is reported. (A page of it has
 /// one execution.)
 #[test]
 fn lies_end_the_walk_or_bring_new_executions() {
     type Server = fn(u32, u32) -> (Option<u32>, u64, u64);
     const MANY: u64 = u64::MAX;
-    let servers: &[(&str, Server, u64, usize, Option<&str>)] = &[
+    let servers: [(&str, Server, u64, usize, Option<&str>); 10] = [
         ("ignores the page's number", |_, _| (Some(1), 999, 999), 202, 1, Some(NOTHING_NEW)),
-        (
-            "repeats its third page for ever",
-            |page, _| (Some(page.min(3)), MANY, 9),
-            204,
-            3,
-            Some(NOTHING_NEW),
-        ),
+        ("repeats its third page", |page, _| (Some(page.min(3)), MANY, 9), 204, 3, Some(NOTHING_NEW)),
         ("has executions but no pages", |page, _| (Some(page), 0, 0), 1, 1, None),
-        (
-            "has more pages than executions",
-            |page, _| ((page <= 3).then_some(page), MANY, 3),
-            4,
-            3,
-            Some(EMPTY_PAGE),
-        ),
-        (
-            "has an empty page in the middle",
-            |page, _| ((page != 3).then_some(page), 9, 9),
-            3,
-            2,
-            Some(EMPTY_PAGE),
-        ),
-        ("has an empty page at the end", |page, _| ((page != 3).then_some(page), 3, 3), 3, 2, None),
-        ("counts the executions wrong", |page, _| (Some(page), 5, 0), 5, 5, None),
-        ("counts executions without end", |page, n| (Some(page), 5, MANY - 9 + u64::from(n)), 5, 5, None),
-        (
-            "counts ever fewer executions",
-            |page, n| (Some(page), 5, MANY - u64::from(n)),
-            205,
-            5,
-            Some(REMOVALS),
-        ),
-        ("shrinks and grows by turns", |page, n| (Some(page), 5, u64::from(n % 2)), 205, 5, Some(REMOVALS)),
+        ("has too many pages", |page, _| ((page <= 3).then_some(page), MANY, 3), 4, 3, Some(EMPTY_PAGE)),
+        ("has an empty page", |page, _| ((page != 3).then_some(page), 9, 9), 3, 2, Some(EMPTY_PAGE)),
+        ("has an empty last page", |page, _| ((page != 3).then_some(page), 3, 3), 3, 2, None),
+        ("counts none", |page, _| (Some(page), 5, 0), 5, 5, None),
+        ("counts more and more", |page, n| (Some(page), 5, MANY - 9 + u64::from(n)), 5, 5, None),
+        ("counts fewer and fewer", |page, n| (Some(page), 5, MANY - u64::from(n)), 205, 5, Some(REMOVALS)),
+        ("shrinks and grows", |page, n| (Some(page), 5, u64::from(n % 2)), 205, 5, Some(REMOVALS)),
     ];
-    for &(what, server, requests, executions, gap) in servers {
+    for (what, server, requests, executions, gap) in servers {
         let mut number = 0;
         let outcome = walk(|page| {
             number += 1;
@@ -404,26 +331,6 @@ fn lies_end_the_walk_or_bring_new_executions() {
         assert_eq!(outcome.repeated(), 0);
         let measured = (outcome.requests, outcome.yielded.len(), outcome.gap);
         assert_eq!(measured, (requests, executions, gap), "a server that {what}");
-    }
-}
-
-#[test]
-fn burst_of_10_000_deliveries_or_removals_is_seen_through() {
-    for (burst, yielded, gap) in [
-        (Event::Deliver(10_000), 25_000, None),
-        (Event::Deliver(10_050), 10_050, Some(NOTHING_NEW)),
-        (Event::Remove(0, 9_900), 25_000, None),
-        (Event::Remove(0, 10_050), 24_950, Some(REMOVALS)),
-    ] {
-        let mut history = History::new(25_000);
-        let outcome = walk(|page| {
-            if page == 202 && history.changed == 0 {
-                history.apply(&burst);
-            }
-            Some(history.page(page))
-        });
-        let measured = (outcome.yielded.len(), outcome.repeated(), outcome.gap);
-        assert_eq!(measured, (yielded, 0, gap), "{burst:?}");
     }
 }
 

@@ -16,8 +16,6 @@ const SAVED: &str = concat!(
 fn cursor_is_text_that_is_read_back() {
     let cursor: Cursor = SAVED.parse().unwrap();
     assert_eq!(cursor.to_string(), SAVED);
-    assert_eq!(serde_json::to_string(&cursor).unwrap(), SAVED);
-    assert_eq!(serde_json::from_value::<Cursor>(serde_json::to_value(&cursor).unwrap()).unwrap(), cursor);
     assert_eq!(format!("\n{SAVED}\n").parse::<Cursor>().unwrap(), cursor);
     let without_null = SAVED.replace(r#","quietSince":null"#, "");
     assert_eq!(without_null.parse::<Cursor>().unwrap(), cursor);
@@ -63,63 +61,53 @@ fn time_is_rounded_down_to_a_millisecond() {
     }
 }
 
-/// A new directory, which a test that fails leaves behind.
-fn directory(name: &str) -> PathBuf {
-    let path = env::temp_dir().join(format!("handinger-{name}-{}", process::id()));
-    fs::create_dir(&path).unwrap();
-    path
+/// A path in a new directory, which a test that fails leaves behind.
+fn new_path(name: &str) -> PathBuf {
+    let directory = env::temp_dir().join(format!("handinger-{name}-{}", process::id()));
+    fs::create_dir(&directory).unwrap();
+    directory.join("hooks.cursor")
 }
 
 #[test]
 fn saved_file_is_loaded_and_replaced_and_nothing_is_left_beside_it() {
-    let directory = directory("saved");
-    let path = directory.join("hooks.cursor");
+    let path = new_path("saved");
+    let directory = path.parent().unwrap();
     assert_eq!(Cursor::load(&path).unwrap(), None);
     for cursor in [SAVED.parse::<Cursor>().unwrap(), Cursor::new("wrk_2")] {
         cursor.save(&path).unwrap();
         assert_eq!(Cursor::load(&path).unwrap(), Some(cursor.clone()));
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{cursor}\n"));
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(directory).unwrap().count(), 1);
     }
-    fs::remove_dir_all(directory).unwrap();
-}
-
-#[test]
-fn save_that_fails_names_the_file_and_leaves_nothing_beside_it() {
-    let directory = directory("failed");
-    let path = directory.join("hooks.cursor");
-    fs::create_dir(&path).unwrap(); // a file cannot replace it
-    let error = Cursor::new("wrk_2").save(&path).unwrap_err();
-    assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
-    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    let folder = path.with_extension("folder"); // a file cannot replace it
+    fs::create_dir(&folder).unwrap();
+    let error = Cursor::new("wrk_3").save(&folder).unwrap_err();
+    assert!(error.to_string().starts_with(&folder.display().to_string()), "{error}");
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 2);
     fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
 fn another_process_that_saves_at_once_uses_another_temporary_file() {
-    let directory = directory("other");
-    let path = directory.join("hooks.cursor");
-    let other = directory.join(format!("hooks.cursor.{}.tmp", process::id() + 1));
+    let path = new_path("other");
+    let other = path.with_extension(format!("cursor.{}.tmp", process::id() + 1));
     fs::write(&other, "{\"vers").unwrap();
     Cursor::new("wrk_1").save(&path).unwrap();
     assert_eq!(fs::read_to_string(other).unwrap(), "{\"vers");
-    fs::remove_dir_all(directory).unwrap();
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }
 
 #[test]
 fn empty_or_foreign_file_is_invalid_data() {
-    let directory = directory("foreign");
-    let path = directory.join("hooks.cursor");
-    for content in ["", "{}", "whk_s3cret"] {
+    let path = new_path("foreign");
+    for content in [&b""[..], b"{}", b"whk_s3cret", b"\xff"] {
         fs::write(&path, content).unwrap();
         let error = Cursor::load(&path).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{content}");
-        let message = format!("{}: read cursor: not a cursor that this version can read", path.display());
-        assert_eq!(error.to_string(), message);
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{content:?}");
+        let message = error.to_string();
+        assert!(message.starts_with(&path.display().to_string()) && !message.contains("s3cret"), "{message}");
     }
-    fs::write(&path, b"\xff").unwrap();
-    assert_eq!(Cursor::load(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
     // A directory is neither absent nor invalid.
-    assert!(Cursor::load(&directory).is_err());
-    fs::remove_dir_all(directory).unwrap();
+    assert!(Cursor::load(path.parent().unwrap()).is_err());
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }
