@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use percent_encoding::utf8_percent_encode;
-use ureq::http::Method;
 
 use crate::error::Error;
-use crate::http::{Http, Options, Request};
+use crate::http::{Http, Method, Options, Request};
 use crate::redact::{COMPONENT, secret_parts};
 use crate::token::WebhookToken;
 use crate::types::{UpdateWebhook, Webhook, WebhookExecutionList};

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 use serde::de::DeserializeOwned;
 use ureq::Agent;
+use ureq::http::Uri;
 use ureq::http::header::HeaderMap;
-use ureq::http::{Method, Uri};
 
 use crate::error::{Error, Failure};
 use crate::redact::redact;
@@ -25,6 +25,9 @@ use connect::CachingResolver;
 use settings::BaseUrl;
 
 pub(crate) use settings::{Setting, Settings};
+pub(crate) use ureq::http::Method;
+#[cfg(feature = "fake")]
+pub(crate) use ureq::http::StatusCode;
 
 /// A complete response.
 pub(crate) type Response = ureq::http::Response<Vec<u8>>;

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpStream;
 
+use crate::http::StatusCode;
 use httparse::{EMPTY_HEADER, Status};
 use serde::Serialize;
 use serde_json::json;
-use ureq::http::StatusCode;
 
 use super::request::Request;
 
