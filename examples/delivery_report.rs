@@ -1,5 +1,5 @@
-//! Reports how well a worker's deliveries of the last 7 days arrived, or without a number all of them:
-//! `cargo run --example delivery_report -- wrk_1 7`.
+//! Reports on a worker's deliveries of the last 7 days, or without a number on all of them: `cargo run
+//! --example delivery_report -- wrk_1 7`.
 //!
 //! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints.
 //! To start from it, copy this file to `src/main.rs`, and `cargo add handinger`.
@@ -47,7 +47,7 @@ fn report(client: &HandingerClient, worker_id: &str, days: Option<u16>) -> Resul
             eprint!("\r{} of {}\r", progress.executions, progress.total_count);
         }
     }
-    // Unlike `println!`, this returns an error if the reader of a pipe is gone.
+    // Unlike `println!`, this returns an error if the reader of a pipe has exited.
     Ok(writeln!(io::stdout(), "{report}")?)
 }
 
@@ -55,13 +55,13 @@ fn report(client: &HandingerClient, worker_id: &str, days: Option<u16>) -> Resul
 struct Report {
     count: usize,
     failed: usize,
-    /// From the oldest to the newest.
+    /// The dates of the oldest and the newest delivery.
     period: Option<(Date, Date)>,
-    /// How many deliveries failed for each reason.
+    /// The number of failed deliveries by reason.
     reasons: BTreeMap<String, usize>,
-    /// How long the endpoint took for each response, in milliseconds.
+    /// The duration of each response, in milliseconds.
     durations: Vec<u64>,
-    /// Deliveries by the hour of the day, in UTC.
+    /// The number of deliveries by hour of the day, in UTC.
     hours: [usize; 24],
 }
 
@@ -147,7 +147,7 @@ impl Report {
     }
 }
 
-/// Returns a bar that is `width` characters long if `part` is the whole, in steps of an eighth.
+/// Returns a bar in steps of an eighth, `width` characters long if `part` equals the total.
 fn bar(part: usize, whole: usize, width: usize) -> String {
     let eighths = part * width * 8 / whole.max(1);
     "█".repeat(eighths / 8) + ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]

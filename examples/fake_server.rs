@@ -1,8 +1,8 @@
 //! Serves a fake Handinger until Ctrl-C: `cargo run --example fake_server`.
 //!
-//! It prints two `export` lines: with these variables, each example and any other client runs against it. It
-//! has a worker `wrk_1` with a webhook and 1,500 deliveries of a week, and delivers again every 3 s.
-//! To start from it, copy this file to `src/main.rs`, and `cargo add handinger --features fake`.
+//! Prints two `export` lines: with these variables, each example and any other client runs against the fake.
+//! It has a worker `wrk_1` with a webhook and a week of 1,500 deliveries, and makes a new one every 3 s. To
+//! start from it, copy this file to `src/main.rs`, and `cargo add handinger --features fake`.
 
 use std::hash::{BuildHasher, RandomState};
 use std::thread;
@@ -23,7 +23,7 @@ fn main() -> Result<(), handinger::Error> {
     println!("export HANDINGER_API_KEY={}", fake.api_key());
     loop {
         thread::sleep(Duration::from_secs(3));
-        // A client may have removed the webhook: then nothing is delivered.
+        // Skips the delivery if a client has removed the webhook.
         if client.retrieve_webhook("wrk_1")?.url.is_some() {
             deliver(&fake, Duration::ZERO);
         }

@@ -35,7 +35,7 @@ fn run() -> Result<(), Error> {
 
     println!("\nFollow new deliveries");
     let mut follow = client.follow("wrk_1");
-    follow.poll()?; // the first round notes which executions there are
+    follow.poll()?; // the first round only notes which executions exist
     let delivery = fake.deliver("wrk_1", 204);
     for execution in follow.poll()? {
         println!("  {execution}");

@@ -1,10 +1,10 @@
 //! Receives deliveries, and rejects forged ones: `cargo run --example receive_deliveries -- wrk_1 8080`.
 //!
-//! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints.
-//! It listens on loopback: put it behind a reverse proxy that ends TLS and disconnects slow clients. To
-//! deliver by hand, use the token of `rotate_token`: `curl -H "X-Handinger-Token: …" -d '{}' localhost:8080`.
-//! To start from it, copy this file to `src/main.rs`, and
-//! `cargo add handinger && cargo add oxhttp --features server`.
+//! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints. It listens on
+//! loopback: put it behind a reverse proxy that terminates TLS and disconnects slow clients. To deliver by
+//! hand, use the token that `rotate_token` prints: `curl -H "X-Handinger-Token: …" -d '{}' localhost:8080`.
+//! To start from it, copy this file to `src/main.rs`, and `cargo add handinger && cargo add oxhttp --features
+//! server`.
 
 use std::env;
 use std::error::Error;
@@ -19,9 +19,9 @@ use handinger::{HandingerClient, WebhookToken};
 use oxhttp::Server;
 use oxhttp::model::{Body, HeaderValue, Method, Request, Response, StatusCode};
 
-/// The limit of a body in bytes, because a larger one would fill the memory.
+/// The maximum size of a body in bytes, because a larger one would fill the memory.
 const LARGEST_BODY: u64 = 1024 * 1024;
-/// The time from one lookup of the token to the next.
+/// The minimum time between two lookups of the token.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 
 fn main() {
@@ -56,7 +56,7 @@ fn serve(client: &HandingerClient, worker_id: &str, port: u16) -> Result<(), Box
 struct Endpoint {
     client: HandingerClient,
     worker_id: String,
-    /// The token in force at the last lookup.
+    /// The token that the last lookup returned.
     token: Option<WebhookToken>,
     next_lookup: Instant,
 }
@@ -66,7 +66,7 @@ impl Endpoint {
         if self.verify(presented) {
             return true;
         }
-        // The token may have been rotated. Forged deliveries must not cause a lookup each.
+        // Looks up a rotated token, but not for each forged delivery.
         if Instant::now() < self.next_lookup {
             return false;
         }
@@ -84,7 +84,7 @@ impl Endpoint {
 }
 
 fn receive(request: &mut Request<Body>, endpoint: &Mutex<Endpoint>) -> StatusCode {
-    // The token comes first, because the body may be large.
+    // Verifies the token first, because the body may be large.
     let presented = request.headers().get(WebhookToken::HEADER).map_or(&[][..], HeaderValue::as_bytes);
     if !endpoint.lock().unwrap_or_else(PoisonError::into_inner).is_genuine(presented) {
         return StatusCode::UNAUTHORIZED;
@@ -97,7 +97,7 @@ fn receive(request: &mut Request<Body>, endpoint: &Mutex<Endpoint>) -> StatusCod
         Err(_) => StatusCode::BAD_REQUEST,
         Ok(_) if body.len() as u64 > LARGEST_BODY => StatusCode::PAYLOAD_TOO_LARGE,
         Ok(_) => {
-            // Work that takes time belongs in a queue, because Handinger waits for the response.
+            // Put slow work into a queue, because Handinger waits for the response.
             println!("{}", String::from_utf8_lossy(&body));
             StatusCode::NO_CONTENT
         }

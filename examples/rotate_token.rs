@@ -22,7 +22,7 @@ fn main() {
 
 fn rotate(client: &HandingerClient, worker_id: &str) -> Result<(), Box<dyn Error>> {
     let token = client.rotate_token(worker_id)?.token.ok_or("the worker has no webhook")?;
-    // Unlike `println!`, this returns an error if the reader of a pipe is gone.
+    // Unlike `println!`, this returns an error if the reader of a pipe has exited.
     writeln!(io::stdout(), "{}", token.as_str())
         .map_err(|error| format!("the new token is in force, but could not be written to stdout: {error}"))?;
     eprintln!("replaced the token of {worker_id}; the old one is no longer valid");

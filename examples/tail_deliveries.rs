@@ -1,5 +1,5 @@
-//! Prints deliveries as they come, each once, also across restarts:
-//! `cargo run --example tail_deliveries -- wrk_1 wrk_1.cursor`.
+//! Prints deliveries as they arrive, each once, even across restarts: `cargo run --example tail_deliveries --
+//! wrk_1 wrk_1.cursor`.
 //!
 //! Needs `HANDINGER_API_KEY`, or the two variables that the example `fake_server` prints.
 //! To start from it, copy this file to `src/main.rs`, and
@@ -15,7 +15,7 @@ use std::thread;
 
 use handinger::{Cursor, HandingerClient};
 
-/// Keeps a signal from ending the program between the first line of a round and the save of the cursor.
+/// Prevents a signal from ending the program between the first line of a round and the save of the cursor.
 static PRINTING: Mutex<()> = Mutex::new(());
 
 fn main() {
@@ -39,7 +39,7 @@ fn tail(client: &HandingerClient, worker_id: &str, state_file: &str) -> Result<(
             Ok(new) => {
                 let _printing = PRINTING.lock();
                 for execution in new {
-                    // Unlike `println!`, this returns an error if the reader of a pipe is gone.
+                    // Unlike `println!`, this returns an error if the reader of a pipe has exited.
                     writeln!(io::stdout(), "{execution}")?;
                 }
                 follow.cursor().save(state_file)?;

@@ -18,14 +18,13 @@ const CUSTOM_HEADERS: &str = "HANDINGER_CUSTOM_HEADERS";
 const DEFAULT_BASE_URL: &str = "https://handinger.com";
 const DEFAULT_USER_AGENT: &str = concat!("handinger-rust/", env!("CARGO_PKG_VERSION"));
 
-/// Constructors.
 impl HandingerClient {
-    /// Creates a client with this API key, and defaults for all else. White space around the key is trimmed.
+    /// Creates a client with this API key and default settings. White space around the key is trimmed.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the key is blank, in quotes, begins with `Bearer `, or is not printable ASCII, or if the
-    /// environment sets a proxy that cannot be used.
+    /// `InvalidInput` if the key is blank, in quotes, begins with `Bearer `, or is not printable ASCII, or if
+    /// the environment sets an unusable proxy.
     pub fn new(api_key: impl Into<String>) -> Result<Self, Error> {
         Self::builder(api_key).build()
     }
@@ -44,7 +43,7 @@ impl HandingerClient {
         HandingerClientBuilder::from_env()?.build()
     }
 
-    /// Returns a builder for a client with this key, to set all else.
+    /// Returns a builder for a client with this API key.
     pub fn builder(api_key: impl Into<String>) -> HandingerClientBuilder {
         HandingerClientBuilder {
             settings: Settings {
@@ -84,11 +83,11 @@ impl HandingerClient {
 ///
 /// # Proxies
 ///
-/// The client reads a proxy from the environment as curl does: for an `https:` base URL from `https_proxy`, else
-/// `all_proxy`; for an `http:` one from `http_proxy`, else `all_proxy`. A variable in lower case precedes the same in
-/// upper case, and one that is blank is not set. `no_proxy` lists exceptions: `*`, hosts with all their subdomains,
-/// `host:port`, addresses, and networks such as `10.0.0.0/8`. A SOCKS proxy needs the feature `socks-proxy`. A loopback
-/// host is never reached through a proxy.
+/// The client reads a proxy from the environment as curl does: for an `https:` base URL from `https_proxy`,
+/// else `all_proxy`; for an `http:` one from `http_proxy`, else `all_proxy`. A lower-case variable takes
+/// precedence over its upper-case form. A blank variable counts as not set. `no_proxy` lists exceptions: `*`,
+/// hosts with all their subdomains, `host:port`, addresses, and networks such as `10.0.0.0/8`. A SOCKS proxy
+/// needs the feature `socks-proxy`. A loopback host is never reached through a proxy.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct HandingerClientBuilder {
     settings: Settings,
@@ -142,8 +141,8 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets whether the key may be sent unencrypted, over an `http:` base URL to a host that is not loopback. All tokens
-    /// then travel unencrypted, too.
+    /// Sets whether the key and all tokens may be sent unencrypted, over an `http:` base URL to a host that
+    /// is not loopback.
     ///
     /// Default: `false`.
     pub fn allow_insecure_http(mut self, allow: bool) -> Self {
@@ -151,8 +150,8 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets how long one attempt may take: name lookup, connecting, sending, and receiving the complete response,
-    /// however slowly its bytes come. Must be more than zero; more than a year counts as a year.
+    /// Sets how long one attempt may take: name lookup, connecting, sending, and receiving the complete
+    /// response, however slowly its bytes arrive. Must be more than zero. Times over a year count as a year.
     ///
     /// Default: 60 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -160,12 +159,12 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets how long the name lookup of an attempt may take, and how long opening its connection: TCP, a proxy, and the
-    /// TLS handshake. Must be more than zero. The [`timeout`](Self::timeout) limits both together.
+    /// Sets the limit for the name lookup of an attempt, and again for opening its connection: TCP, a proxy,
+    /// and the TLS handshake. Must be more than zero. The [`timeout`](Self::timeout) limits both together.
     ///
-    /// A host with several addresses shares this time among them: if the first of two is dead, each new connection
-    /// costs two thirds of it. [`ureq_config`](Self::ureq_config) can restrict the client to IPv4 or IPv6. An HTTP
-    /// proxy that sends its response to CONNECT in pieces has this time for each of them.
+    /// A host with several addresses shares this time among them: if the first of two is dead, each new
+    /// connection costs two thirds of it. [`ureq_config`](Self::ureq_config) can restrict the client to IPv4
+    /// or IPv6. If an HTTP proxy sends its response to CONNECT in pieces, this limits each of them.
     ///
     /// Default: 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -191,17 +190,17 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Adds a header to every request: printable ASCII. White space around the value is trimmed. If a name is set twice,
-    /// the last value wins.
+    /// Adds a header to every request. The value must be printable ASCII; white space around it is trimmed.
+    /// If a name is set twice, the last value wins.
     ///
-    /// Headers that the client sets itself, such as `Authorization`, are rejected. The value is a secret, like the key:
-    /// `Debug` does not print it, and [errors redact it](crate::Error#secrets).
+    /// [`build`](Self::build) rejects headers that the client sets itself, such as `Authorization`. The value
+    /// is a secret: `Debug` does not print it, and [errors redact it](crate::Error#secrets).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.headers.push((name.into(), Setting::new(value.into(), None)));
         self
     }
 
-    /// Sets the `User-Agent` of every request: printable ASCII.
+    /// Sets the `User-Agent` of every request. It must be printable ASCII.
     ///
     /// Default: `handinger-rust/` and the version of this crate.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
@@ -209,12 +208,12 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets a function that changes the configuration of ureq's agent: a proxy, root certificates, a client certificate,
-    /// the address family, or the pool of connections. A second call replaces the first function.
+    /// Sets a function that changes the configuration of ureq's agent: a proxy, root certificates, a client
+    /// certificate, the address family, or the connection pool. A second call replaces the first function.
     ///
-    /// The configuration holds the TLS library and roots that the [cargo features](crate#cargo-features) select, and the
-    /// [environment's proxy](Self#proxies); `.proxy(None)` removes the latter. Timeouts, redirects, statuses, limits
-    /// of headers and `https_only` have no effect, because the client sets them for each request.
+    /// The configuration holds the TLS library and roots that the [cargo features](crate#cargo-features) select, and
+    /// the [environment's proxy](Self#proxies); `.proxy(None)` removes the proxy. Timeouts, redirects, statuses, header
+    /// limits and `https_only` have no effect, because the client sets them for each request.
     ///
     /// ```
     /// use handinger::HandingerClient;
@@ -259,8 +258,8 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets the function that waits before a retry and between two rounds of [`follow`](HandingerClient::follow): for
-    /// tests that must not wait, and for programs that show the wait.
+    /// Sets the function that waits before a retry and between two rounds of
+    /// [`follow`](HandingerClient::follow), for tests that must not wait and for programs that show the wait.
     ///
     /// Default: [`std::thread::sleep`].
     ///
@@ -291,8 +290,8 @@ impl HandingerClientBuilder {
     ///   password,
     /// - a key that would travel unencrypted, unless [`allow_insecure_http`](Self::allow_insecure_http) is set,
     /// - a timeout of zero,
-    /// - a [proxy](Self#proxies) in the environment that cannot be used,
-    /// - an `https:` URL, a proxy or a TLS library that needs a cargo feature which is off.
+    /// - an unusable [proxy](Self#proxies) in the environment,
+    /// - an `https:` URL, a proxy or a TLS library that needs a disabled cargo feature.
     ///
     /// ```
     /// let builder = handinger::HandingerClient::builder("key").base_url("ftp://example.com");
@@ -316,7 +315,7 @@ fn invalid(problem: impl AsRef<str>) -> Error {
     Error::invalid_input("build client", problem)
 }
 
-/// Returns a variable of the environment. A blank one is not set.
+/// Returns an environment variable, or `None` if it is blank.
 fn variable(name: &str) -> Result<Option<String>, Error> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.trim().is_empty())),

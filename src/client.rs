@@ -17,8 +17,8 @@ use crate::types::{UpdateWebhook, Webhook, WebhookExecutionList};
 /// Created by [`new`](Self::new), [`from_env`](Self::from_env) or a [`builder`](Self::builder). A clone is cheap and
 /// shares the connections. `Debug` prints no key and no headers.
 ///
-/// Every call blocks the calling thread until it has succeeded or failed for good. The client starts no runtime, can be
-/// used from several threads at once, and sends each request from the thread that called.
+/// Every call blocks the calling thread until it succeeds or finally fails. The client starts no runtime.
+/// Several threads can use it at once; each request is sent from the calling thread.
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -31,19 +31,19 @@ use crate::types::{UpdateWebhook, Webhook, WebhookExecutionList};
 ///
 /// # Connections
 ///
-/// Retrieve, update, delete and list reuse a connection for 15 s; a regenerate and each retry open a new one. HTTP/1.1
-/// matches responses to requests only by their order (RFC 9112 §9.3), so that a stray second response of a server or
-/// proxy may be taken for the next one; `.ureq_config(|config| config.max_idle_connections(0))` rules this out. After a
-/// `fork`, use the client in only one of the two processes, because they share its connections.
+/// Retrieve, update, delete and list reuse a connection for 15 s; a regenerate and each retry open a new one.
+/// HTTP/1.1 matches responses to requests only by their order (RFC 9112 §9.3), so that the client may take a
+/// stray second response for the next one; `.ureq_config(|config| config.max_idle_connections(0))` rules this
+/// out. After a `fork`, use the client in only one of the two processes, because they share its connections.
 #[derive(Clone)]
 pub struct HandingerClient {
     http: Arc<Http>,
     options: Options,
 }
 
-/// The five calls, and `rotate_token`. Each takes the id of a worker, and percent-encodes it; an id that is empty, `.` or
-/// `..` is `InvalidInput`. Only a worker's creator may make the calls; others get 403. [`Error`]
-/// documents how they fail, what has been retried, and what to do.
+/// The five calls, and `rotate_token`. Each takes the id of a worker, and percent-encodes it; an id that is
+/// empty, `.` or `..` is `InvalidInput`. Only a worker's creator may make the calls; others get 403.
+/// [`Error`] lists how they fail, what has been retried, and what to do.
 impl HandingerClient {
     /// Returns the webhook of a worker; both fields are `None` if it has none.
     ///
@@ -88,20 +88,20 @@ impl HandingerClient {
 
     fn update(&self, worker_id: &str, update: &UpdateWebhook) -> Result<Webhook, Error> {
         const ACTION: &str = "update webhook";
-        // A service might take a blank URL for "no URL", and remove the webhook and its token.
+        // A service might interpret a blank URL as "no URL", and remove the webhook with its token.
         if update.url.as_deref().is_some_and(|url| url.trim().is_empty()) {
             let problem = "the URL must not be blank; UpdateWebhook::clear() removes it";
             return Err(Error::invalid_input(ACTION, problem));
         }
         let request = self.request(ACTION, Method::PUT, worker_id, "")?;
         let body = serde_json::to_vec(update).expect("a struct with a string is JSON");
-        // A URL from a file ends in a newline, which the server's message leaves out.
+        // Trimmed, because a URL from a file ends in a newline, which the server's message omits.
         let secrets = update.url.as_deref().map(str::trim).map(secret_parts).unwrap_or_default();
         self.http.send(&Request { body: Some(body), secrets, ..request })
     }
 
-    /// Removes the webhook, and returns it with both fields `None`. Handinger then delivers nothing. Does nothing if
-    /// there is no webhook.
+    /// Removes the webhook, and returns it with both fields `None`. Handinger then makes no deliveries. Does
+    /// nothing if there is no webhook.
     ///
     /// # Errors
     ///
@@ -113,14 +113,14 @@ impl HandingerClient {
 
     /// Replaces the webhook's token, and returns the webhook. The old token is invalid at once; the URL stays.
     ///
-    /// The API does not document what happens if there is no webhook. [`rotate_token`](Self::rotate_token) finds out
-    /// the token in force even if the response is lost.
+    /// The API does not document what happens if there is no webhook. [`rotate_token`](Self::rotate_token)
+    /// returns the token in force even if the response is lost.
     ///
     /// # Errors
     ///
-    /// See [`Error`](Error#what-to-do). A POST is not idempotent (RFC 9110 §9.2.2): it is retried only if the failed
-    /// attempt was certainly not applied. If it may have been, [`may_have_been_applied`](Error::may_have_been_applied)
-    /// is true.
+    /// See [`Error`](Error#what-to-do). A POST is not idempotent (RFC 9110 §9.2.2): the client retries it
+    /// only if the failed attempt was certainly not applied. Otherwise
+    /// [`may_have_been_applied`](Error::may_have_been_applied) returns true.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -138,16 +138,16 @@ impl HandingerClient {
 
     /// Replaces the webhook's token, even if a response is lost, and returns the webhook with the new token.
     ///
-    /// It retrieves the token, then regenerates it once. If the response is lost or carries no new token, it retrieves
-    /// the token again, and returns it if it has changed. If somebody else replaces the token at the same time, it may
-    /// return theirs. The `total_timeout` limits all of it.
+    /// First retrieves the token, then regenerates it once. If the response is lost or carries no new token,
+    /// the method retrieves the token again, and returns it if it has changed. If another program replaces
+    /// the token at the same time, it may return that one. The `total_timeout` limits all requests together.
     ///
     /// # Errors
     ///
-    /// See [`Error`](Error#what-to-do). If [`may_have_been_applied`](Error::may_have_been_applied) is false, the old
-    /// token is still in force. If it is true, the message says what the second retrieve found. A request whose outcome
-    /// is unknown may still be applied late, even if the old token was in force afterwards;
-    /// [`retrieve_webhook`](Self::retrieve_webhook) returns the token in force.
+    /// See [`Error`](Error#what-to-do). If [`may_have_been_applied`](Error::may_have_been_applied) is false,
+    /// the old token is still in force. If it is true, the message says what the second retrieve found. A
+    /// request with an unknown outcome may still be applied later, even if that retrieve returned the old
+    /// token; [`retrieve_webhook`](Self::retrieve_webhook) returns the token in force.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault, Operation};
@@ -234,7 +234,7 @@ impl HandingerClient {
     ) -> Result<Request<'static>, Error> {
         match worker_id {
             "" => return Err(Error::invalid_input(action, "the worker id must not be empty")),
-            // A path with such a segment would lead elsewhere.
+            // A path with such a segment would address another resource.
             "." | ".." => {
                 return Err(Error::invalid_input(action, format!("the worker id must not be `{worker_id}`")));
             }
@@ -254,8 +254,8 @@ impl HandingerClient {
     }
 }
 
-/// Options of one call. Each method returns a client that has one option changed, and shares the connections and all
-/// else.
+/// Options for single calls. Each method returns a client with one option changed, which shares the
+/// connections.
 impl HandingerClient {
     /// Returns a client with another [`timeout`](crate::HandingerClientBuilder::timeout): how long one attempt may
     /// take. With zero, calls fail as `InvalidInput`.
@@ -276,7 +276,7 @@ impl HandingerClient {
     }
 
     /// Returns a client with another [`total_timeout`](crate::HandingerClientBuilder::total_timeout): how long a call
-    /// may take with all its attempts and waits. `None` sets no bound; with zero, calls fail as `InvalidInput`.
+    /// may take with all its attempts and waits. `None` sets no limit; with zero, calls fail as `InvalidInput`.
     #[must_use]
     pub fn with_total_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
         self.with_options(Options { total_timeout: timeout.into(), ..self.options })
@@ -299,7 +299,7 @@ impl HandingerClient {
         Self { http: Arc::new(http), options }
     }
 
-    /// Waits the way that the client waits before a retry.
+    /// Waits with the function of `sleep_with`.
     pub(crate) fn sleep(&self, wait: Duration) {
         (self.http.sleep)(wait);
     }

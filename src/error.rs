@@ -1,4 +1,4 @@
-//! The one error of this crate.
+//! The error type of this crate.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use ureq::http::{Response, StatusCode};
 
-/// Limits the part of a server's text that `Display` repeats, in characters.
+/// The maximum length of a server's text in `Display`, in characters.
 const MAX_SHOWN_TEXT: usize = 200;
 
-/// Reports why a call failed, and whether a retry may help.
+/// The error of a call: why it failed, and whether a retry may help.
 ///
-/// `{error}` prints one line: the call, what failed and where, the API's message, the number of attempts, and whether
-/// a change may have been applied. `{error:#}` appends the causes, as in (here on two lines)
+/// `{error}` prints one line: the call, what failed and where, the API's message, the number of attempts, and
+/// whether a change may have been applied. `{error:#}` appends the causes (shown here on two lines):
 ///
 /// ```text
 /// retrieve webhook of worker wrk_1: could not connect to handinger.com (3 attempts):
@@ -34,26 +34,26 @@ const MAX_SHOWN_TEXT: usize = 200;
 ///
 /// | the error | what it means | what to do |
 /// |---|---|---|
-/// | [`InvalidInput`](ErrorKind::InvalidInput) | an argument or setting was rejected before anything was sent | correct what it names |
+/// | [`InvalidInput`](ErrorKind::InvalidInput) | an argument or setting was rejected before anything was sent | correct the value that it names |
 /// | [`is_unauthorized`](Self::is_unauthorized) (401) | the key is missing, wrong or revoked | check the key |
 /// | [`is_forbidden`](Self::is_forbidden) (403) | the key is not that of the worker's creator | use the creator's key |
 /// | [`is_not_found`](Self::is_not_found) (404) | there is no such worker | check the id |
-/// | [`is_bad_request`](Self::is_bad_request) (400), [`is_unprocessable`](Self::is_unprocessable) (422) | the API rejects what was sent, such as a URL that is not `https` | correct what [`message`](Self::message) names |
+/// | [`is_bad_request`](Self::is_bad_request) (400), [`is_unprocessable`](Self::is_unprocessable) (422) | the API rejects the request, such as a URL that is not `https` | correct the value that [`message`](Self::message) names |
 /// | [`is_conflict`](Self::is_conflict) (409), 408 | the request conflicted with another one, or the server timed out; retried already | retry later |
 /// | [`is_rate_limited`](Self::is_rate_limited) (429) | too many requests; retried already | retry after [`retry_after`](Self::retry_after) |
 /// | [`is_server_error`](Self::is_server_error) (5xx) | the service or a gateway failed; retried already, unless it was a regenerate | retry later; see below after a change |
-/// | [`Connect`](ErrorKind::Connect) | no connection; retried already, unless a certificate or a proxy stands in the way | read `{error:#}`; retry later if [`is_transient`](Self::is_transient) |
-/// | [`Timeout`](ErrorKind::Timeout), [`Transport`](ErrorKind::Transport) | the network failed; retried already, where that is safe | retry later; see below after a change |
+/// | [`Connect`](ErrorKind::Connect) | no connection; retried already, unless a certificate was rejected or a proxy rejected the client | read `{error:#}`; retry later if [`is_transient`](Self::is_transient) |
+/// | [`Timeout`](ErrorKind::Timeout), [`Transport`](ErrorKind::Transport) | the network failed; retried already, if that is safe | retry later; see below after a change |
 /// | [`Redirect`](ErrorKind::Redirect) (3xx) | the server redirects, which the client does not follow | if you trust the origin that it names, set it as [`base_url`](crate::HandingerClientBuilder::base_url) |
 /// | [`Decode`](ErrorKind::Decode), [`TooLarge`](ErrorKind::TooLarge) | something other than the API responded, or the API has changed | look at [`body`](Self::body) |
-/// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | `executions`: start again; `follow`: go on |
+/// | [`Incomplete`](ErrorKind::Incomplete) | an iterator may have missed executions | `executions`: start again; `follow`: continue |
 ///
 /// If an update or delete [`may_have_been_applied`](Self::may_have_been_applied), call it again: the outcome is the
-/// same. To replace a token for certain, use [`rotate_token`](crate::HandingerClient::rotate_token).
+/// same. To be certain that a token is replaced, use [`rotate_token`](crate::HandingerClient::rotate_token).
 ///
 /// # What has been retried already
 ///
-/// Before a call fails, the client retries where that is safe (RFC 9110 §9.2.2):
+/// The client retries before a call fails, if that is safe (RFC 9110 §9.2.2):
 ///
 /// | what happened | retrieve, list, update, delete | regenerate | a change may have been applied |
 /// |---|---|---|---|
@@ -65,24 +65,24 @@ const MAX_SHOWN_TEXT: usize = 200;
 /// | a complete 2xx response that does not decode, or exceeds a limit; 101; 303 | error | error | yes |
 /// | any other 3xx or 4xx | error | error | no |
 ///
-/// The response header `x-should-retry: false` stops retries for any status. `true` makes any status be retried, but a
-/// regenerate only after a 4xx.
+/// The response header `x-should-retry: false` disables retries for any status. `true` enables them for any
+/// status, but for a regenerate only after a 4xx.
 ///
-/// Before each retry, the client waits as long as `retry-after-ms` or `Retry-After` asks, up to 60 s. If neither asks
-/// for a wait, it waits 0.5 s, then 1, 2, 4 and 8 s, less up to a quarter at random. If the server asks for more than
-/// 60 s, the call fails at once, and [`retry_after`](Self::retry_after) returns the wait.
+/// Before each retry, the client waits as long as `retry-after-ms` or `Retry-After` asks, up to 60 s. Without
+/// these headers, it waits 0.5 s, then 1, 2, 4 and 8 s, less up to a quarter at random. If the server asks
+/// for more than 60 s, the call fails at once, and [`retry_after`](Self::retry_after) returns the wait.
 ///
 /// # Secrets
 ///
-/// `Display`, `Debug` and `source()` contain no key, no token, and no path or query of a webhook's URL. They repeat
-/// the server's message, in which the client redacts the key, the values of custom headers, and the path, query,
-/// fragment and userinfo of the URL that was to be set. It recognizes them verbatim and
-/// percent-encoded; secrets shorter than 4 bytes are not redacted. [`body`](Self::body) and [`header`](Self::header) return what the server sent.
+/// `Display`, `Debug` and `source()` contain no key, no token, and no path or query of a webhook's URL. They repeat the
+/// server's message, in which the client redacts the key, the values of custom headers, and the path, query, fragment
+/// and userinfo of the URL that was to be set. It recognizes them verbatim and percent-encoded; secrets shorter than 4
+/// bytes are not redacted. [`body`](Self::body) and [`header`](Self::header) are not redacted.
 #[derive(Clone)]
 pub struct Error {
-    /// The call, as the message begins: `retrieve webhook of worker wrk_1`.
+    /// The call, with which the message begins: `retrieve webhook of worker wrk_1`.
     action: Arc<str>,
-    /// The last attempt's.
+    /// The failure of the last attempt.
     failure: Arc<Failure>,
     attempts: u32,
     /// Additions to the message, such as why a transient failure was not retried, each after a semicolon.
@@ -95,9 +95,9 @@ pub struct Error {
 pub(crate) struct Failure {
     pub(crate) stage: Stage,
     pub(crate) kind: ErrorKind,
-    /// In words: `the server returned 404`.
+    /// The description in the message: `the server returned 404`.
     pub(crate) problem: String,
-    /// The response as far as it was read.
+    /// The part of the response that was read.
     pub(crate) response: Option<Box<Response<Vec<u8>>>>,
     /// The API's message in the response, redacted.
     pub(crate) message: Option<String>,
@@ -108,15 +108,15 @@ pub(crate) struct Failure {
 /// The stage that an attempt reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Nothing of the request was sent, and a retry would end in the same way.
+    /// Nothing of the request was sent, and a retry would fail in the same way.
     Blocked,
     /// Nothing of the request was sent.
     NotSent,
-    /// The request was sent, or a part of it; no complete response came back.
+    /// At least a part of the request was sent; no complete response arrived.
     NoResponse,
     /// A response with a status other than 2xx.
     Status(StatusCode),
-    /// A complete response that is unusable, and would be so again.
+    /// The response was complete but unusable, and a retry would return the same.
     Unusable,
 }
 
@@ -134,8 +134,8 @@ pub enum ErrorKind {
     Connect,
     /// The connection was lost, or the response was truncated or not valid HTTP.
     Transport,
-    /// No complete response came within the `timeout` of an attempt or the `total_timeout`, or no connection within the
-    /// `connect_timeout`.
+    /// No complete response arrived within the `timeout` of an attempt or the `total_timeout`, or no
+    /// connection could be opened within the `connect_timeout`.
     Timeout,
     /// The server returned a 3xx status. Redirects are not followed.
     Redirect,
@@ -144,7 +144,7 @@ pub enum ErrorKind {
     /// The response exceeds a limit: a body over 10 MiB after decompression, headers over 64 KiB, or more than 128
     /// headers.
     TooLarge,
-    /// A 2xx response whose body is not the JSON that the API documents.
+    /// The body of a 2xx response is not the JSON that the API documents.
     Decode,
     /// An iterator may have missed executions; see [`Executions`](crate::Executions) and [`Follow`](crate::Follow).
     Incomplete,
@@ -176,18 +176,18 @@ impl Error {
         }
     }
 
-    /// Input that was rejected before any I/O.
+    /// Creates the error for input that was rejected before any I/O.
     pub(crate) fn invalid_input(action: impl AsRef<str>, problem: impl AsRef<str>) -> Self {
         let problem = one_line(problem.as_ref());
         Self::new(action.as_ref(), Failure::new(Stage::Blocked, ErrorKind::InvalidInput, problem))
     }
 
-    /// An iterator that may have missed executions.
+    /// Creates the error of an iterator that may have missed executions.
     pub(crate) fn incomplete(action: impl AsRef<str>, problem: &str) -> Self {
         Self::new(action.as_ref(), Failure::new(Stage::Unusable, ErrorKind::Incomplete, problem))
     }
 
-    /// A complete 2xx response without the result of the change.
+    /// Creates the error for a complete 2xx response without the result of the change.
     pub(crate) fn unusable(action: &str, problem: &str) -> Self {
         Self::new(action, Failure::new(Stage::Unusable, ErrorKind::Decode, problem)).after(1, false, true)
     }
@@ -207,14 +207,14 @@ impl Error {
         self.failure.kind
     }
 
-    /// Returns the HTTP status, if a response came.
+    /// Returns the HTTP status, if a response arrived.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         Some(self.failure.response.as_ref()?.status().as_u16())
     }
 
-    /// Returns the API's message, if an error response carries one: [redacted](Self#secrets), but not shortened, with
-    /// its line breaks.
+    /// Returns the API's message, if an error response has one. It is [redacted](Self#secrets), but not
+    /// shortened, and keeps its line breaks.
     ///
     /// The message is `error.message`, `error`, `message`, `detail`, `title` or `errors[0].message` of a JSON body,
     /// the text of a plain one, or the title or first heading of an HTML page.
@@ -231,23 +231,23 @@ impl Error {
         self.failure.message.as_deref()
     }
 
-    /// Returns the first 64 KiB of the response body, after decompression; empty if no response came.
+    /// Returns the first 64 KiB of the response body, after decompression; empty if no response arrived.
     ///
-    /// A body that did not decode may hold the token that was to be returned: handle it as a secret.
+    /// Treat it as a secret, because a body that did not decode may contain the token.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         self.failure.response.as_ref().map_or(&[], |response| response.body())
     }
 
-    /// Returns a header of the response, such as `x-request-id` to quote to support. The case of the name does not
-    /// matter. `None` if the header is absent or not text.
+    /// Returns a header of the response, such as `x-request-id` for a support request. The name is
+    /// case-insensitive. `None` if the header is absent or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.failure.response.as_ref()?.headers().get(name)?.to_str().ok()
     }
 
     /// Returns how long the server asks to wait before the next request (`retry-after-ms`, or `Retry-After`, RFC 9110
-    /// §10.2.3), at most a year. `None` if it does not ask, or asks for zero or for a date in the past.
+    /// §10.2.3), at most a year. `None` if it does not ask for a wait, or asks for zero or a date in the past.
     ///
     /// The client itself [waits up to 60 s](Self#what-has-been-retried-already) while it has retries left.
     #[must_use]
@@ -264,9 +264,9 @@ impl Error {
 
     /// Returns whether an update, delete or regenerate may have been applied although the call failed.
     ///
-    /// True if any attempt was sent and its outcome is not known: the connection was lost, time ran out, or the
-    /// response was a 5xx or could not be read. False if each attempt was rejected or never sent, and for the calls
-    /// that change nothing. After a regenerate, the old token may be invalid already.
+    /// True if any attempt was sent and its outcome is unknown: the connection was lost, time ran out, or the
+    /// response was a 5xx or could not be read. False if each attempt was rejected or never sent, and for
+    /// calls that change nothing. After a regenerate, the old token may be invalid already.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault};
@@ -285,11 +285,11 @@ impl Error {
         self.may_have_been_applied
     }
 
-    /// Returns whether the same call may succeed later, without a correction.
+    /// Returns whether the same call may succeed later without changes.
     ///
-    /// True where the [table](Self#what-has-been-retried-already) says "retry" for a retrieve, unless
-    /// `x-should-retry` says otherwise. False for [`Incomplete`](ErrorKind::Incomplete), after which `follow` goes on
-    /// all the same: ask [`is_over`](crate::Follow::is_over) there. Before you call
+    /// True if the [table](Self#what-has-been-retried-already) says "retry" for a retrieve, unless
+    /// `x-should-retry` says otherwise. False for [`Incomplete`](ErrorKind::Incomplete), after which `follow`
+    /// continues nevertheless: check [`is_over`](crate::Follow::is_over) there. Before you call
     /// [`regenerate_token`](crate::HandingerClient::regenerate_token) again, see
     /// [`may_have_been_applied`](Self::may_have_been_applied).
     ///
@@ -309,7 +309,7 @@ impl Error {
         self.is_transient
     }
 
-    /// Returns whether the server returned 400: it does not understand the request.
+    /// Returns whether the server returned 400: the request is malformed.
     #[must_use]
     pub fn is_bad_request(&self) -> bool {
         self.status() == Some(400)
@@ -327,7 +327,7 @@ impl Error {
         self.status() == Some(403)
     }
 
-    /// Returns whether the server returned 404: it knows no such worker.
+    /// Returns whether the server returned 404: there is no such worker.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
@@ -339,7 +339,7 @@ impl Error {
         self.status() == Some(409)
     }
 
-    /// Returns whether the server returned 422: it understands the request, but not the values in it.
+    /// Returns whether the server returned 422: the request contains invalid values.
     #[must_use]
     pub fn is_unprocessable(&self) -> bool {
         self.status() == Some(422)
@@ -357,7 +357,7 @@ impl Error {
         matches!(self.status(), Some(500..=599))
     }
 
-    /// Returns whether time ran out for the last attempt: its `timeout`, its `connect_timeout`, or what was left of the
+    /// Returns whether the last attempt exceeded its `timeout`, its `connect_timeout`, or the rest of the
     /// `total_timeout`. If the `total_timeout` leaves no time for a retry, the error is that of the last attempt.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
@@ -399,7 +399,7 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
-    /// Leaves out the response's body and headers, which may hold secrets.
+    /// Omits the response's body and headers, because they may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}({self:#})", self.kind())
     }
@@ -411,7 +411,7 @@ impl StdError for Error {
     }
 }
 
-/// Puts a text on one line, without control characters, and shortens it to [`MAX_SHOWN_TEXT`].
+/// Converts a text to one line without control characters, and shortens it to [`MAX_SHOWN_TEXT`].
 pub(crate) fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = words.collect::<Vec<_>>().join(" ");

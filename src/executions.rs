@@ -1,4 +1,4 @@
-//! The delivery history, page by page and execution by execution.
+//! Iterators over the pages and the executions of a delivery history.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -19,8 +19,8 @@ pub(crate) mod walk;
 impl HandingerClient {
     /// Returns an iterator over the pages of a worker's delivery history, newest first, one request a page.
     ///
-    /// Deliveries and removals during the walk move executions from page to page: some then appear twice, or
-    /// not at all. Use [`executions`](Self::executions) if that matters.
+    /// Deliveries and removals during the iteration move executions from page to page, so that some appear
+    /// twice or not at all. Use [`executions`](Self::executions) if that matters.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -39,7 +39,7 @@ impl HandingerClient {
         PageIter { client: self.clone(), worker_id: worker_id.to_owned(), page: 1, state: State::Walking }
     }
 
-    /// Returns an iterator over a worker's executions, each of them once, newest first.
+    /// Returns an iterator over a worker's executions, each once, newest first.
     ///
     /// Deliveries and removals during the walk neither repeat nor hide an execution; see [`Executions`].
     ///
@@ -75,7 +75,7 @@ impl HandingerClient {
     }
 }
 
-/// Requests one page. In tests of the rules, a closure that is the server itself.
+/// Requests one page. In unit tests, a closure takes the place of the server.
 pub(crate) type Source = Box<dyn FnMut(u64) -> Result<WebhookExecutionList, Error> + Send + Sync>;
 
 /// Names the action in an error that has no request.
@@ -93,8 +93,8 @@ enum State {
 
 /// The pages of a delivery history; returned by [`execution_pages`](HandingerClient::execution_pages).
 ///
-/// - Each `next()` makes one request and yields the response, an empty one too. The iterator holds no page.
-/// - It ends after the last page: the one that the latest `page_count` names, as it grows or shrinks.
+/// - Each `next()` makes one request and yields the page, even an empty one. The iterator holds no page.
+/// - It ends after the last page according to the latest `page_count`, which may grow or shrink.
 /// - It ends after an error, unless you [`resume`](Self::resume) it.
 ///
 /// The iterator owns what it needs: it borrows neither the client nor the worker id.
@@ -108,7 +108,7 @@ pub struct PageIter {
 }
 
 impl PageIter {
-    /// Starts at this page, also after the first `next()`. Default: 1. With 0, `next()` yields an error of
+    /// Sets the next page, even after the first `next()`. Default: 1. With 0, `next()` yields an error of
     /// kind [`InvalidInput`](crate::ErrorKind::InvalidInput).
     ///
     /// ```
@@ -126,8 +126,7 @@ impl PageIter {
         Self { page, state: State::Walking, ..self }
     }
 
-    /// Continues after an error, with the page that failed, as [`Executions::resume`] does. Does nothing
-    /// otherwise.
+    /// Continues with the page that failed, like [`Executions::resume`]. Does nothing without an error.
     pub fn resume(&mut self) {
         if self.state == State::Failed {
             self.state = State::Walking;
@@ -157,14 +156,14 @@ impl FusedIterator for PageIter {}
 /// The executions of a delivery history; returned by [`executions`](HandingerClient::executions).
 ///
 /// - Each execution that is in the history from the first request to the last is yielded exactly once, in the
-///   server's order, newest first. One that is added or removed meanwhile may be yielded or not, and out of
-///   order.
-/// - `next()` makes a request only when the page before has been yielded. It holds one page, and for each
-///   execution yielded a hash of its id.
-/// - The iterator ends after an error. [`resume`](Self::resume) continues after any but an
-///   [`Incomplete`](crate::ErrorKind::Incomplete) one.
+///   server's order, newest first. An execution that is added or removed meanwhile may be yielded or not, and
+///   out of order.
+/// - `next()` makes a request only after the previous page has been yielded. The iterator holds one page, and
+///   a hash of the id of each execution that it has yielded.
+/// - The iterator ends after an error. [`resume`](Self::resume) continues after any error except
+///   [`Incomplete`](crate::ErrorKind::Incomplete).
 ///
-/// If it may have missed executions, because removals or deliveries outran it by thousands, it yields all
+/// If thousands of removals or deliveries outrun the iterator, it may miss executions. It then yields all
 /// that it finds, and then an error of kind [`Incomplete`](crate::ErrorKind::Incomplete).
 ///
 /// The iterator owns what it needs: it borrows neither the client nor the worker id.
@@ -197,7 +196,7 @@ pub struct Executions {
     worker_id: String,
     source: Source,
     walk: Walk,
-    /// The rest of the page that was read last.
+    /// The rest of the last page that was read.
     page: vec::IntoIter<WebhookExecution>,
     since: Option<OffsetDateTime>,
     state: State,
@@ -206,27 +205,26 @@ pub struct Executions {
 
 /// The progress of a walk; returned by [`Executions::progress`].
 ///
-/// In the end, `executions` may be less or more than `total_count`: [`since`](Executions::since) stops early,
-/// and executions are added and removed during the walk. All are zero before the first request.
+/// At the end, `executions` may differ from `total_count`, because [`since`](Executions::since) stops early,
+/// and executions are added and removed meanwhile. All fields are zero before the first request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Progress {
-    /// The page that was read last.
+    /// The number of the last page that was read.
     pub page: u64,
-    /// How many pages there were at the server's latest response.
+    /// The number of pages according to the latest response.
     pub page_count: u64,
-    /// How many executions have been yielded.
+    /// The number of executions yielded so far.
     pub executions: u64,
-    /// How many executions there were in all at the server's latest response.
+    /// The number of executions in the history according to the latest response.
     pub total_count: u64,
 }
 
 impl Executions {
-    /// Stops at the first execution older than `time`; later pages are not requested. Default: no such stop.
+    /// Stops at the first execution older than `time`, and requests no later pages. Default: does not stop.
     ///
-    /// An execution may be written late, behind newer ones, so that a run that continues from the time of an
-    /// earlier run misses it. [`follow`](HandingerClient::follow) with a cursor returns what is new since an
-    /// earlier run.
+    /// To get the executions since an earlier run, use [`follow`](HandingerClient::follow) with a cursor,
+    /// because a run that continues from a time misses executions that are written late, behind newer ones.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -247,9 +245,9 @@ impl Executions {
         self
     }
 
-    /// Continues after an error, with the page that failed, and without repeating what was yielded. Does
-    /// nothing otherwise, nor after an error of kind [`Incomplete`](crate::ErrorKind::Incomplete): all that
-    /// could be found has been yielded.
+    /// Continues with the page that failed, without repeating executions. Does nothing without an error, nor
+    /// after one of kind [`Incomplete`](crate::ErrorKind::Incomplete), because all executions that could be
+    /// found have been yielded.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -281,7 +279,7 @@ impl Executions {
         }
     }
 
-    /// Returns how far the walk is, also after an error and at the end.
+    /// Returns the progress so far, even after an error and at the end.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();

@@ -1,4 +1,4 @@
-//! A Handinger to test against, on a loopback port (feature `fake`).
+//! A fake Handinger for tests, on a loopback port (feature `fake`).
 //!
 //! ```
 //! use handinger::fake::FakeHandinger;
@@ -14,16 +14,16 @@
 //! # Ok::<(), handinger::Error>(())
 //! ```
 //!
-//! [`FakeHandinger`] keeps workers, webhooks and a delivery history, and does what the API's reference says.
-//! It can fail in every way that your code has to handle ([`Fault`]), and returns the requests it received.
+//! [`FakeHandinger`] stores workers, webhooks and a delivery history, and follows the API's reference. It can
+//! fail in every way that your code has to handle ([`Fault`]), and records the requests it receives.
 //!
-//! Clients in any language can talk to it. A program under test finds it by the environment:
-//! `Command::new("my-tool").envs(fake.env())`. Such a program waits for real before a retry; with the header
-//! `retry-after-ms: 1` on a [`Fault::status`], not for long.
+//! Clients in any language can use it. To run a program against it, set its environment:
+//! `Command::new("my-tool").envs(fake.env())`. Such a program really waits before a retry; the header
+//! `retry-after-ms: 1` on a [`Fault::status`] shortens the wait.
 //!
-//! # Where the reference is silent
+//! # Undocumented responses
 //!
-//! These responses are the fake's own, each with a body of `{"error":{"message":"…"}}`:
+//! The API does not document these responses. Each has a body of `{"error":{"message":"…"}}`:
 //!
 //! | status | for |
 //! |---|---|
@@ -33,8 +33,8 @@
 //!
 //! A page past the last one is empty. An empty history has no page. The history outlives the webhook.
 //!
-//! It serves GET, PUT, POST and DELETE over HTTP/1.1, with a `Content-Length` of at most 1 MiB or without a
-//! body. Anything else, such as a chunked body, gets 400 and the end of the connection.
+//! The fake serves GET, PUT, POST and DELETE over HTTP/1.1, with a `Content-Length` of at most 1 MiB or
+//! without a body. It responds to anything else, such as a chunked body, with 400, and closes the connection.
 
 mod fault;
 mod http;
@@ -57,13 +57,13 @@ use crate::client::HandingerClient;
 use crate::token::WebhookToken;
 use crate::types::{RequestStatus, WebhookExecution};
 
-/// A Handinger on loopback, with a key, workers, webhooks and a delivery history of its own.
+/// A fake Handinger on loopback, with its own key, workers, webhooks and delivery history.
 ///
-/// A process can have any number of fakes. Dropping one closes its port and its connections, and so ends its
+/// A process can have any number of fakes. Dropping one closes its port and connections, and ends its
 /// threads.
 pub struct FakeHandinger {
     core: Arc<Core>,
-    /// False for the one that [`Fault::meanwhile`] lends to a function.
+    /// False for the fake that [`Fault::meanwhile`] passes to a function.
     stops_on_drop: bool,
 }
 
@@ -71,21 +71,21 @@ pub struct FakeHandinger {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// The endpoint.
+    /// The URL of the endpoint.
     pub url: String,
     /// The value of the `X-Handinger-Token` header.
     pub token: WebhookToken,
-    /// The execution that the history now has.
+    /// The execution that was added to the history.
     pub execution: WebhookExecution,
 }
 
-/// Starting and stopping, and what clients need.
+/// Starting and stopping, and settings for clients.
 impl FakeHandinger {
     /// Starts a fake without workers on a free port of 127.0.0.1.
     ///
     /// # Panics
     ///
-    /// If the system has no port or thread left.
+    /// If the system has no free port or thread.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
@@ -94,8 +94,8 @@ impl FakeHandinger {
 
     /// Returns a new client of this fake.
     ///
-    /// It sleeps for at most 1 ms before a retry, or between two rounds of
-    /// [`follow`](HandingerClient::follow), so that tests do not wait.
+    /// To keep tests fast, it sleeps for at most 1 ms before a retry or between two rounds of
+    /// [`follow`](HandingerClient::follow).
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "the fake's key and URL are valid")]
     pub fn client(&self) -> HandingerClient {
@@ -104,19 +104,19 @@ impl FakeHandinger {
         builder.build().expect("valid settings")
     }
 
-    /// Returns the base URL for clients, such as `http://127.0.0.1:34567`. It never changes.
+    /// Returns the base URL for clients, such as `http://127.0.0.1:34567`. It is the same after a restart.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.core.address)
     }
 
-    /// Returns the key that the fake accepts; no two fakes have the same.
+    /// Returns the API key that the fake accepts, which is different for each fake.
     #[must_use]
     pub fn api_key(&self) -> &str {
         &self.core.api_key
     }
 
-    /// Returns the variables that make a program a client of this fake, for
+    /// Returns the environment variables for a client of this fake, for
     /// [`Command::envs`](std::process::Command::envs).
     ///
     /// `HANDINGER_CUSTOM_HEADERS` is empty, so that the program does not inherit any.
@@ -129,10 +129,10 @@ impl FakeHandinger {
         ]
     }
 
-    /// Closes the port and all connections, as a service does that goes down: clients cannot connect.
+    /// Closes the port and all connections, as in an outage: clients cannot connect.
     ///
     /// Workers, faults and requests are kept, and the port is reserved for [`restart`](Self::restart).
-    /// Requests that a fault delays are dropped. Does nothing if the fake has stopped already.
+    /// Requests that a fault delays are dropped. Does nothing if the fake is already stopped.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -147,11 +147,11 @@ impl FakeHandinger {
         self.core.stop();
     }
 
-    /// Listens again on the same port, after a [`stop`](Self::stop) if the fake has not stopped yet.
+    /// Listens again on the same port. [`stop`](Self::stop)s the fake first if it is running.
     ///
     /// # Panics
     ///
-    /// If another program has taken the port, or the system has no thread left.
+    /// If another program has taken the port, or the system has no free thread.
     #[track_caller]
     pub fn restart(&self) {
         self.core.restart();
@@ -160,13 +160,13 @@ impl FakeHandinger {
 
 /// Workers and their history.
 impl FakeHandinger {
-    /// Adds a worker without a webhook; does nothing if there is such a worker.
+    /// Adds a worker without a webhook; does nothing if the worker exists.
     pub fn add_worker(&self, worker_id: &str) {
         self.core.state().workers.entry(worker_id.to_owned()).or_default();
     }
 
-    /// Completes a task of the worker: returns what Handinger would send to the webhook's endpoint, and adds
-    /// the execution to the history.
+    /// Completes a task of the worker: returns the delivery that Handinger would make to the webhook's
+    /// endpoint, and adds the execution to the history.
     ///
     /// The endpoint returns `response_status`, or cannot be reached (`None`). Nothing is sent to it.
     ///
@@ -191,7 +191,7 @@ impl FakeHandinger {
 
     /// Delivers as [`deliver`](Self::deliver) does, with an execution that `edit` changes before it is added.
     ///
-    /// `edit` receives a success (status 200) of now, and may call the fake. If the `response_status` is not
+    /// `edit` receives a current success (status 200), and may call the fake. If the `response_status` is not
     /// 2xx afterwards, the execution is an error.
     ///
     /// # Panics
@@ -236,15 +236,15 @@ impl FakeHandinger {
         Delivery { url, token, execution }
     }
 
-    /// Adds an execution to a worker's history unchanged, in the order of its time.
+    /// Adds an execution to a worker's history unchanged, sorted by its time.
     ///
-    /// Adds the worker if there is none. Outside this crate, an execution is made from JSON.
+    /// Adds the worker if it does not exist. Outside this crate, create an execution from JSON.
     pub fn add_execution(&self, worker_id: &str, execution: WebhookExecution) {
         self.core.state().insert(worker_id, execution);
     }
 
-    /// Removes an execution from a worker's history, as a service does that keeps executions only for a time.
-    /// Returns whether it was there.
+    /// Removes an execution from a worker's history, as a service with limited retention does. Returns
+    /// whether the execution existed.
     #[expect(clippy::must_use_candidate, reason = "called for what it does")]
     pub fn remove_execution(&self, worker_id: &str, execution_id: &str) -> bool {
         let mut state = self.core.state();
@@ -254,9 +254,9 @@ impl FakeHandinger {
     }
 }
 
-/// Faults, and the requests that were received.
+/// Faults and recorded requests.
 impl FakeHandinger {
-    /// Adds a fault to the end of the queue. Each request takes the first fault that is for it, and no other.
+    /// Adds a fault to the end of the queue. Each request takes only the first fault that applies to it.
     pub fn inject(&self, fault: Fault) {
         if !fault.is_over() {
             self.core.state().faults.push(fault);
@@ -280,7 +280,7 @@ impl FakeHandinger {
         drop(faults);
     }
 
-    /// Asserts that no fault is left: that the test tested what it was meant to.
+    /// Asserts that all faults were used, so that a test cannot pass without them.
     ///
     /// # Panics
     ///
@@ -292,7 +292,7 @@ impl FakeHandinger {
         assert!(unused.is_empty(), "unused faults: {unused:?}");
     }
 
-    /// Returns all requests in the order of their arrival, those that a fault struck too.
+    /// Returns all requests in the order of their arrival, including those that a fault struck.
     ///
     /// A request arrives when its body is complete. Malformed requests are not recorded.
     #[must_use]
@@ -306,9 +306,9 @@ impl FakeHandinger {
         self.core.state().requests.len()
     }
 
-    /// Forgets all [`requests`](Self::requests), such as those of a test's preparations.
+    /// Clears the recorded [`requests`](Self::requests), such as those of a test's setup.
     ///
-    /// A fake that runs for long needs this, because it keeps each request.
+    /// Call this in a fake that runs for a long time, because it keeps each request in memory.
     pub fn clear_requests(&self) {
         self.core.state().requests.clear();
     }
@@ -328,7 +328,7 @@ impl fmt::Debug for FakeHandinger {
     }
 }
 
-/// Makes an execution without a 2xx response an error with a message.
+/// Turns an execution without a 2xx response into an error with a message.
 fn mark_failure(execution: &mut WebhookExecution) {
     let cause = match execution.response_status {
         Some(200..=299) => return,

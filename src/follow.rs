@@ -1,4 +1,4 @@
-//! New executions as they come.
+//! Follows a delivery history: returns new executions as they arrive.
 
 use std::fmt;
 use std::iter::{self, FusedIterator};
@@ -20,15 +20,15 @@ mod cursor;
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const OVERLAP: Duration = Duration::from_secs(120);
-/// The longest wait that a server can ask for after an error.
+/// The maximum wait after an error for which a server can ask.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 const TOO_LONG: &str = "executions may be missing: too many are new";
 
 impl HandingerClient {
-    /// Follows a worker's delivery history: returns new executions as they come, the oldest first, each once.
+    /// Follows a worker's delivery history: returns each new execution once, the oldest first.
     ///
-    /// It starts from now, or [from where another run ended](Follow::starting_from). See [`Follow`].
+    /// Starts from now, or [from the cursor](Follow::starting_from) of an earlier run. See [`Follow`].
     ///
     /// ```no_run
     /// # let client = handinger::HandingerClient::from_env()?;
@@ -55,10 +55,10 @@ impl HandingerClient {
     }
 }
 
-/// New executions of a worker as they come; returned by [`follow`](HandingerClient::follow).
+/// An iterator over a worker's new executions; created by [`follow`](HandingerClient::follow).
 ///
-/// A program [`poll`](Self::poll)s, and saves the [`cursor`](Self::cursor) after each round. A later run goes
-/// on from it:
+/// Call [`poll`](Self::poll) in a loop, and save the [`cursor`](Self::cursor) after each round. A later run
+/// continues from it:
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -96,41 +96,41 @@ impl HandingerClient {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A job that runs from time to time polls in the same way, until [`poll_after`](Self::poll_after) is not
-/// zero.
+/// A periodic job polls in the same way, until [`poll_after`](Self::poll_after) is not zero.
 ///
 /// As an iterator, it polls and sleeps by itself. `next()` returns the next execution, or the error of a
-/// round. The iterator ends after an error that no later round can mend ([`is_over`](Self::is_over)), so that
-/// a `for` loop that prints errors is right, as [`follow`](HandingerClient::follow) shows it.
+/// round. The iterator ends only after a permanent error ([`is_over`](Self::is_over)), so that a `for` loop
+/// can print errors and continue, as in the example of [`follow`](HandingerClient::follow).
 ///
 /// # Stopping
 ///
-/// `next()` cannot be interrupted while it waits. To stop within moments, poll, and wait on a channel as
-/// above: a signal handler or another thread sends on `stop`, and `recv_timeout` returns at once. Without
-/// anything to stop it, `thread::sleep(follow.poll_after())` does.
+/// `next()` cannot be interrupted while it waits. To stop quickly, poll, and wait on a channel as above: when
+/// a signal handler or another thread sends on it, `recv_timeout` returns at once. A program that never stops
+/// can use `thread::sleep(follow.poll_after())` instead.
 ///
 /// # Exactly once
 ///
 /// The loop above is *at least once*: if the program is killed before it has saved the cursor, the next run
-/// returns the executions of the last round again. For *exactly once*, write what they lead to and the cursor
-/// as text in one database transaction. After a failed transaction, start anew [from](Self::starting_from)
-/// the cursor that is saved, because this one counts the executions as yielded.
+/// returns the executions of the last round again. For *exactly once*, write your results and the cursor as
+/// text in one database transaction. After a failed transaction, start again [from](Self::starting_from) the
+/// saved cursor, because the one in memory counts the executions as yielded.
 ///
 /// # Guarantees
 ///
-/// - Each execution that is written after the first round whose cursor was saved is yielded once, unless it is
-///   removed before a round has read it. What was there before is not yielded.
-/// - One that is written late, behind newer ones, is yielded if that is at most [`overlap`](Self::overlap)
-///   after its time. If a restart sets a longer overlap, the shorter one still applies to what came before.
-/// - An error of kind [`Incomplete`](ErrorKind::Incomplete) comes, before what was found, when none of the
-///   executions yielded before is left, so that others may have come and gone; when a round has made 4,000
-///   requests (200,000 executions); and when too many were removed or delivered during a round. The next run
+/// - Each execution that is written after the first round whose cursor was saved is yielded once, unless it
+///   is removed before a round has read it. Earlier executions are not yielded.
+/// - An execution that is written late, behind newer ones, is yielded if it is at most
+///   [`overlap`](Self::overlap) late. If a restart sets a longer overlap, the shorter one still applies to
+///   earlier executions.
+/// - An error of kind [`Incomplete`](ErrorKind::Incomplete) precedes the new executions if none of those
+///   yielded before is left, so that others may have been added and removed; if a round has made 4,000
+///   requests (200,000 executions); or if too many were removed or delivered during a round. The next run
 ///   reports it again if the cursor was not saved after the `Ok` that follows it.
-/// - A service is assumed to keep at least 50 executions, or each for two hours. A history of fewer than 50 is
-///   therefore complete if the last round is less than two hours ago, or if there were none.
-/// - A round requests the first page, and further ones until it has read what is new and the `overlap`. A
-///   history without news for longer than `overlap` costs one request. A round holds in memory what is new.
-/// - A round that fails changes nothing: the next one finds the same.
+/// - The service is assumed to keep at least 50 executions, or each for two hours. A history of fewer than 50
+///   is therefore complete if the last round is less than two hours ago, or if the history was empty.
+/// - A round requests pages from the first until it has read all new executions and the `overlap`. If nothing
+///   new arrives for longer than `overlap`, a round makes one request. It holds the new executions in memory.
+/// - A failed round changes nothing: the next one finds the same executions.
 #[must_use = "nothing is requested before `poll` or `next` is called"]
 pub struct Follow {
     client: HandingerClient,
@@ -139,35 +139,34 @@ pub struct Follow {
     interval: Duration,
     overlap: Duration,
     cursor: Cursor,
-    /// The last round's, until all is yielded.
+    /// The result of the last round, until all of it is yielded.
     found: Option<Found>,
-    /// How long to wait after the last round.
+    /// The wait after the last round.
     wait: Duration,
     is_over: bool,
 }
 
 impl Follow {
-    /// Sets how long to wait between two rounds. More than zero. Default: 10 s.
+    /// Sets how long to wait between two rounds. Must be more than zero. Default: 10 s.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Sets how long after its time an execution may be written, behind newer ones, and still be yielded.
-    /// Default: 2 min.
+    /// Sets how late an execution may be written, behind newer ones, and still be yielded. Default: 2 min.
     ///
-    /// Rounds read this span again until nothing new has come for as long, and the cursor holds the id of
-    /// each execution in it.
+    /// Rounds read this span again until nothing new has arrived for as long. The cursor holds the id of each
+    /// execution in the span.
     pub fn overlap(mut self, overlap: Duration) -> Self {
         self.overlap = overlap;
         self
     }
 
-    /// Starts where another run ended. Default: `None`, which starts from now: the first round yields no
-    /// executions.
+    /// Starts from the cursor of an earlier run. Default: `None`, which starts from now: the first round
+    /// yields no executions.
     ///
     /// With the cursor of another worker, each round fails with an error of kind
-    /// [`InvalidInput`](ErrorKind::InvalidInput), and nothing is requested.
+    /// [`InvalidInput`](ErrorKind::InvalidInput), without a request.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -188,26 +187,26 @@ impl Follow {
         Self { cursor, found: None, wait: Duration::ZERO, is_over: false, ..self }
     }
 
-    /// Returns what has been yielded so far, to [go on from](Self::starting_from) in another run.
+    /// Returns the current position, from which another run can [start](Self::starting_from).
     ///
-    /// Before the first successful round it is empty: a run that starts from it starts from now. Save it
+    /// Before the first successful round, it is empty, and a run that starts from it starts from now. Save it
     /// after each `Ok` of [`poll`](Self::poll), or after items of the iterator.
     #[must_use]
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
     }
 
-    /// Makes one round of requests without waiting, and returns what is new, the oldest first.
+    /// Makes one round of requests without waiting, and returns the new executions, the oldest first.
     ///
-    /// The first round returns none: it notes which executions there are. If `next()` has not yielded all of
-    /// its last round, `poll` returns the rest, without a request.
+    /// The first round returns none, because it only notes which executions exist. If `next()` has not
+    /// yielded all of the last round, `poll` returns the rest, without a request.
     ///
     /// # Errors
     ///
-    /// - Those of [`list_executions`](HandingerClient::list_executions). The next call makes another round;
-    ///   if [`is_over`](Self::is_over), that fails in the same way.
-    /// - [`Incomplete`](ErrorKind::Incomplete), if executions may be missing. The next call returns those
-    ///   that were found, without a request: do not let `?` end the program here.
+    /// - The errors of [`list_executions`](HandingerClient::list_executions). The next call makes another
+    ///   round, which fails in the same way if [`is_over`](Self::is_over).
+    /// - [`Incomplete`](ErrorKind::Incomplete), if executions may be missing. Do not let `?` end the program
+    ///   here, because the next call returns those that were found, without a request.
     /// - [`InvalidInput`](ErrorKind::InvalidInput), for a cursor of another worker or an interval of zero.
     pub fn poll(&mut self) -> Result<Vec<WebhookExecution>, Error> {
         if self.found.is_none() {
@@ -218,9 +217,9 @@ impl Follow {
 
     /// Returns how long to wait before the next [`poll`](Self::poll).
     ///
-    /// Zero before the first round, and while something is there to be returned without a request, as after
-    /// an error of kind [`Incomplete`](ErrorKind::Incomplete). Else the [`interval`](Self::interval), or as
-    /// long as a failed round's [`retry_after`](Error::retry_after) asks, up to an hour.
+    /// Zero before the first round, and while `poll` can return executions without a request, as after an
+    /// error of kind [`Incomplete`](ErrorKind::Incomplete). Otherwise the [`interval`](Self::interval) or, if
+    /// longer, the [`retry_after`](Error::retry_after) of a failed round, up to an hour.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -237,11 +236,11 @@ impl Follow {
         if self.found.is_some() { Duration::ZERO } else { self.wait }
     }
 
-    /// Returns whether the last round failed with an error that no later round can mend.
+    /// Returns whether the last round failed with a permanent error.
     ///
     /// These are [`InvalidInput`](ErrorKind::InvalidInput), a redirect, a rejected certificate, a rejection
     /// by the proxy, and a 4xx status other than 408, 409 and 429, such as 401 and 404. After any other
-    /// error, go on: the network may be back, and a proxy's HTML page be gone.
+    /// error, continue: the network may recover, and a proxy's HTML page may disappear.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -255,7 +254,7 @@ impl Follow {
         self.is_over
     }
 
-    /// Returns the next of what the last round found.
+    /// Returns the next item that the last round found.
     fn take_next(&mut self) -> Option<Result<WebhookExecution, Error>> {
         let found = self.found.as_mut()?;
         if let Some(problem) = found.gap.take() {

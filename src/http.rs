@@ -1,4 +1,4 @@
-//! The engine: one request in, one complete 2xx response or an [`Error`] out. It knows nothing of webhooks.
+//! Sends a request, and returns a complete 2xx response or an [`Error`]. Independent of webhooks.
 
 mod attempt;
 mod connect;
@@ -35,17 +35,17 @@ pub(crate) type Response = ureq::http::Response<Vec<u8>>;
 // Limits. Error messages quote these constants.
 
 const MIB: usize = 1024 * 1024;
-/// The largest header section of a response, in bytes.
+/// The maximum size of a response's header section, in bytes.
 const MAX_HEADERS: usize = 64 * 1024;
-/// The most headers of a response: ureq's own limit.
+/// The maximum number of a response's headers, which is ureq's own limit.
 const MAX_HEADER_COUNT: usize = 128;
-/// The largest response body that is read, in bytes after decompression.
+/// The maximum size of a response body, in bytes after decompression.
 const MAX_BODY: usize = 10 * MIB;
-/// The part of a response body that an error keeps, in bytes.
+/// The maximum size of the body in an error, in bytes.
 const MAX_KEPT_BODY: usize = 64 * 1024;
-/// The longest wait before a retry that a server can ask for.
+/// The maximum wait before a retry for which a server can ask.
 const MAX_RETRY_WAIT: Duration = Duration::from_secs(60);
-/// The time for which the addresses of a host are used after their lookup.
+/// The maximum age of cached addresses.
 const MAX_ADDRESS_AGE: Duration = Duration::from_secs(60);
 /// Caps durations so that adding one to an `Instant` cannot overflow.
 const LONGEST_TIME: Duration = Duration::from_secs(31_536_000); // a year
@@ -76,12 +76,12 @@ pub(crate) struct Request<'a> {
     pub(crate) action: String,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
-    /// JSON; empty for a request with an empty body.
+    /// JSON, or empty for an empty body.
     pub(crate) body: Option<Vec<u8>>,
     /// Texts that messages must not repeat.
     pub(crate) secrets: Vec<&'a str>,
     pub(crate) options: Options,
-    /// When the call began, from which the `total_timeout` counts.
+    /// The start of the call and of its `total_timeout`.
     pub(crate) started: Instant,
 }
 
@@ -95,7 +95,7 @@ impl Options {
 }
 
 impl Request<'_> {
-    /// Returns how long an attempt that begins now may take.
+    /// Returns the timeout of an attempt that begins now.
     fn time_left(&self) -> Duration {
         let total_timeout = self.options.total_timeout.unwrap_or(LONGEST_TIME);
         total_timeout.saturating_sub(self.started.elapsed()).min(self.options.timeout).min(LONGEST_TIME)
@@ -103,19 +103,18 @@ impl Request<'_> {
 
     /// Names the limit that ended an attempt: this timeout, or the `total_timeout` if that is over.
     fn within(&self, timeout: Duration) -> String {
-        // The system rounds a socket's timeout down to a millisecond.
+        // Allows for the system, which rounds a socket's timeout down to a millisecond.
         let rounding = Duration::from_millis(1);
         self.within_total_timeout(rounding).unwrap_or_else(|| format!("within {timeout:?}"))
     }
 
-    /// Names the `total_timeout` if it is over after a wait.
+    /// Names the `total_timeout` if it is exceeded after a wait.
     fn within_total_timeout(&self, wait: Duration) -> Option<String> {
         let total_timeout = self.options.total_timeout?;
         let is_over = self.started.elapsed() + wait >= total_timeout;
         is_over.then(|| format!("within the total timeout of {total_timeout:?}"))
     }
 
-    /// Logs an attempt.
     fn log(&self, result: &Result<Response, Failure>, attempts: u32, elapsed: Duration) {
         let outcome: &dyn Display = match result {
             Ok(response) => &response.status().as_u16(),
@@ -189,17 +188,17 @@ impl Http {
         check_time(wait)?;
         info!(target: "handinger", "retrying in {wait:?}: {error}");
         (self.sleep)(wait);
-        check_time(Duration::ZERO) // A sleep can take longer than it should.
+        check_time(Duration::ZERO) // a sleep can take longer than requested
     }
 
-    /// Redacts what a message about the request must not repeat.
+    /// Redacts the secrets of the client and of the request.
     fn redact(&self, request: &Request<'_>, text: &str) -> String {
         let secrets = self.secrets.iter().map(String::as_str);
         redact(text, &secrets.chain(request.secrets.iter().copied()).collect::<Vec<_>>())
     }
 }
 
-/// Returns a number between 0 and 1: the keys of a [`RandomState`] are random, which is all that jitter needs.
+/// Returns a number between 0 and 1. The random keys of a [`RandomState`] are random enough for jitter.
 #[expect(clippy::cast_precision_loss, reason = "a few bits of randomness are enough")]
 fn jitter() -> f64 {
     RandomState::new().hash_one(()) as f64 / u64::MAX as f64

@@ -1,4 +1,4 @@
-//! Decoding the service's JSON: what it forgives, so that one odd execution never costs a page of 50.
+//! Lenient decoding of the service's JSON, so that one odd execution never invalidates a page of 50.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::error::Category;
 
-/// Decodes a JSON object, and nothing but that. An error says why it cannot, in words that repeat nothing of the body.
+/// Decodes a JSON object, and rejects any other value. The error gives the reason without repeating the body.
 pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    // One check for all strings in it, because decoding from bytes would check each of them.
+    // Checks all strings for UTF-8 at once, because decoding from bytes would check each of them.
     let text = std::str::from_utf8(body).map_err(|_| "not UTF-8")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.trim_ascii_start().as_bytes().first() {
         None => Err("empty".to_owned()),
-        // serde_json would take the elements of an array for the fields of an object.
+        // serde_json would decode the elements of an array as the fields of an object.
         Some(b'[') => Err("an array in place of an object".to_owned()),
         Some(_) => serde_json::from_str(text)
             .or_else(|error| match replace_lone_surrogates(text) {
@@ -25,8 +25,8 @@ pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     }
 }
 
-/// Replaces each escape of half a character, such as `\ud83d`, by that of U+FFFD: services cut titles in the middle of
-/// an emoji, and `serde_json` rejects the document.
+/// Replaces each escape of half a character, such as `\ud83d`, by that of U+FFFD, because services cut titles
+/// in the middle of an emoji, and `serde_json` rejects such a document.
 fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     const REPLACEMENT: &str = "\\ufffd";
     let mut mended = Cow::Borrowed(json);
@@ -35,7 +35,7 @@ fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
         at += match (surrogate(rest), rest.get(6..).and_then(surrogate)) {
             (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
             (Some(_), _) => {
-                // The replacement has the same length, so that positions stay the same.
+                // The replacement has the same length, so that positions do not change.
                 mended.to_mut().replace_range(at..at + REPLACEMENT.len(), REPLACEMENT);
                 REPLACEMENT.len()
             }
@@ -46,14 +46,14 @@ fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     mended
 }
 
-/// Returns the surrogate that the text escapes at its start.
+/// Returns the surrogate whose escape the text begins with.
 fn surrogate(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
     let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     (0xD800..0xE000).contains(&unit).then_some(unit)
 }
 
-/// Returns the words of an error without the value at which it occurred, which may be a secret: `invalid type: string
+/// Returns the error's message without the value that it quotes, which may be a secret: `invalid type: string
 /// "whk_…", expected a map at line 1 column 9`.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -66,8 +66,8 @@ fn describe(error: &serde_json::Error) -> String {
     }
 }
 
-/// Reads a count: `12`, but also the `12.0` or `12.7` of a service that counts in floating point. A number below 0
-/// becomes 0, and one past 2⁶⁴ the largest that there is.
+/// Reads a count: `12`, but also the `12.0` or `12.7` of a service that counts in floating point. A negative
+/// number becomes 0, and one past 2⁶⁴ becomes the maximum.
 pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     struct WholeNumber;
 
@@ -99,7 +99,7 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     deserializer.deserialize_u64(WholeNumber)
 }
 
-/// Reads an HTTP status. A number that cannot be one is `None`.
+/// Reads an HTTP status. Returns `None` for a number that cannot be one.
 pub(crate) fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     // Transparent, because RON writes and reads the name of a newtype.
     #[derive(Deserialize)]

@@ -1,9 +1,9 @@
 //! A blocking client for the worker-webhook API of [Handinger](https://handinger.com): five calls, iterators over the
 //! delivery history, errors that say what happened, and no async runtime.
 //!
-//! Handinger runs tasks with AI workers. When a task completes, it POSTs to the worker's webhook: a *delivery*. The API
-//! calls the record of a delivery an *execution*. This crate sets and removes webhooks, rotates their tokens, and reads
-//! the executions. It is for scripts, build scripts and small command-line tools. It is not an official client.
+//! Handinger runs tasks with AI workers. When a task completes, Handinger POSTs to the worker's webhook: a *delivery*.
+//! The API calls its record an *execution*. This crate sets and removes webhooks, rotates their tokens, and reads the
+//! executions. It is for scripts, build scripts and small command-line tools. It is not an official client.
 //!
 //! ```no_run
 //! let client = handinger::HandingerClient::from_env()?; // HANDINGER_API_KEY
@@ -19,7 +19,7 @@
 //!
 //! # Calls
 //!
-//! [`HandingerClient`] has a function for each endpoint, and one more, `rotate_token`, that copes with a lost response:
+//! [`HandingerClient`] has a method for each endpoint, and `rotate_token`, which also handles a lost response:
 //!
 //! ```
 //! # let fake = handinger::fake::FakeHandinger::start();
@@ -40,30 +40,30 @@
 //!
 //! # History
 //!
-//! The history changes while it is read: a delivery moves all executions one place down, and a removal moves older
-//! ones up. [`executions`](HandingerClient::executions) yields each execution once all the same, newest first, or
-//! reports an error; [`since`](Executions::since) stops it at a time. [`follow`](HandingerClient::follow) returns new
-//! executions as they come, and continues after a restart; see [`Follow`].
+//! [`executions`](HandingerClient::executions) yields each execution once, newest first, or reports an error.
+//! The history may change meanwhile: a delivery moves all executions one place down, a removal moves older
+//! ones up. [`since`](Executions::since) stops the iterator at a time. [`follow`](HandingerClient::follow)
+//! returns new executions as they arrive, and continues after a restart; see [`Follow`].
 //! [`execution_pages`](HandingerClient::execution_pages) yields the pages as the server sends them.
 //!
 //! # Errors
 //!
-//! Every failure is an [`Error`]. Print it with `{error:#}`: one line with the call, what failed, and the causes. A
-//! program asks for its [`kind`](Error::kind), for predicates such as [`is_not_found`](Error::is_not_found), and
-//! whether a change [may have been applied](Error::may_have_been_applied). Before a call fails, the client retries
-//! where that is safe. [`Error`] documents what to do, and what has been retried.
+//! Every failure is an [`Error`]. `{error:#}` prints it as one line: the call, what failed, and the causes.
+//! In code, check its [`kind`](Error::kind), predicates such as [`is_not_found`](Error::is_not_found), and
+//! whether a change [may have been applied](Error::may_have_been_applied). The client retries before a call
+//! fails, if that is safe. [`Error`] lists what to do, and what has been retried.
 //!
 //! # Settings
 //!
-//! [`HandingerClient::from_env`] reads `HANDINGER_API_KEY`, `HANDINGER_BASE_URL` and `HANDINGER_CUSTOM_HEADERS`, and the
-//! [proxy](HandingerClientBuilder#proxies) as curl does. [`HandingerClient::builder`] sets everything: timeouts, retries,
-//! headers and, by a function on ureq's configuration, TLS and the pool of connections.
+//! [`HandingerClient::from_env`] reads `HANDINGER_API_KEY`, `HANDINGER_BASE_URL` and `HANDINGER_CUSTOM_HEADERS`. Every
+//! client reads the [proxy](HandingerClientBuilder#proxies) as curl does. [`HandingerClient::builder`] has all settings:
+//! timeouts, retries, headers and, through ureq's configuration, TLS and the connection pool.
 //! [`with_timeout`](HandingerClient::with_timeout) and its like return a changed client that shares the connections.
 //!
 //! # Testing
 //!
 //! The feature `fake`, best enabled in `dev-dependencies`, adds the module `fake`: a Handinger on a loopback port. It
-//! keeps workers, webhooks and a history, and fails, delays or hangs up on demand.
+//! stores workers, webhooks and a history. On demand, it fails, delays a response or closes a connection.
 //!
 #![cfg_attr(feature = "fake", doc = "```")]
 #![cfg_attr(not(feature = "fake"), doc = "```ignore")]
@@ -90,26 +90,26 @@
 //! | `rustls` | yes | TLS by rustls with ring, and Mozilla's roots |
 //! | `gzip` | yes | asks for compressed responses |
 //! | `native-tls` | | TLS by the system's library (OpenSSL on Linux), unless `rustls` is on as well; Mozilla's roots |
-//! | `platform-verifier` | | trusts the system's roots instead, and honors `SSL_CERT_FILE` |
+//! | `platform-verifier` | | trusts the system's roots instead, and on Linux honors `SSL_CERT_FILE` |
 //! | `socks-proxy` | | SOCKS proxies |
 //! | `fake` | | the module `fake`, for tests |
 //!
-//! Without `rustls` and `native-tls` there is no TLS: `build()` rejects an `https` base URL. `default-features = false`
-//! turns `gzip` off as well. A company that inspects TLS has its root in the system's store: `platform-verifier` trusts
-//! it.
+//! Without `rustls` and `native-tls` there is no TLS: `build()` rejects an `https` base URL.
+//! `default-features = false` turns `gzip` off as well. A company that inspects TLS installs its root in the
+//! system's store, which `platform-verifier` trusts.
 //!
 //! # Logging
 //!
-//! The client logs through [log](https://docs.rs/log), target `handinger`: at DEBUG a line for each attempt with method,
-//! path, status, attempt number and milliseconds; at INFO a line before each retry. No line contains a key, a token, or a
-//! webhook's URL beyond its host. Keep the targets of
-//! ureq above TRACE, at which they log what is sent.
+//! The client logs through [log](https://docs.rs/log), target `handinger`: at DEBUG a line for each attempt
+//! with method, path, status, attempt number and milliseconds; at INFO a line before each retry. No line
+//! contains a key, a token, or a webhook's URL beyond its host. Do not enable TRACE for ureq's targets,
+//! because ureq then logs the requests.
 //!
 //! # Versions
 //!
-//! The crate needs Rust 1.88, and any ureq from 3.5.2 to below 4. The public API contains types of
-//! [time](https://docs.rs/time) and [ureq](https://docs.rs/ureq), which it re-exports, and serde's traits. Only a new minor version may require a later Rust. The wording of errors
-//! and log lines is not part of the API.
+//! The crate needs Rust 1.88, and any ureq from 3.5.2 to below 4. The public API contains serde's traits, and
+//! types of [time](https://docs.rs/time) and [ureq](https://docs.rs/ureq), which it re-exports. Only a new
+//! minor version may require a later Rust. The wording of errors and log lines is not part of the API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
@@ -133,7 +133,7 @@ pub mod recipes {}
 #[doc = include_str!("../docs/from-python.md")]
 pub mod from_python {}
 
-// They show in the API, so that callers need the versions that it is built with.
+// Re-exported because their types are in the public API, so that callers need the same versions.
 pub use {time, ureq};
 
 pub use builder::HandingerClientBuilder;

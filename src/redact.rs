@@ -1,11 +1,11 @@
-//! Redaction: a message shows nothing of a key or token, and of a webhook's URL only scheme and host.
+//! Redaction: messages contain no key or token, and only the scheme and host of a webhook's URL.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The unreserved characters of RFC 3986 §2.3 stand for themselves in a component of a URL; all others are encoded.
 pub(crate) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The least length of a secret that is redacted, because a shorter one would blank out ordinary words.
+/// The minimum length of a redacted secret, because a shorter one would blank out ordinary words.
 const MIN_SECRET: usize = 4;
 
 /// Replaces every occurrence of a secret, verbatim or percent-encoded.
@@ -16,7 +16,7 @@ pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
     let (mut redacted, mut rest) = (String::new(), text);
     while let Some(character) = rest.chars().next() {
         let found = forms.iter().filter(|form| rest.starts_with(form.as_str()));
-        // The longest: another may be a part of it.
+        // Takes the longest, because another secret may be a part of it.
         if let Some(length) = found.map(String::len).max() {
             redacted.push_str("[redacted]");
             rest = &rest[length..];
@@ -28,7 +28,7 @@ pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
     redacted
 }
 
-/// The parts of a URL. A text that is no URL is all `rest`.
+/// The parts of a URL. For any other text, `rest` holds all of it.
 #[derive(Default)]
 struct Parts<'a> {
     scheme: &'a str,
@@ -51,14 +51,14 @@ fn split(url: &str) -> Parts<'_> {
     Parts { scheme, userinfo, host, rest }
 }
 
-/// A URL as `Debug` prints it: `https://example.com/…`.
+/// Returns the URL as `Debug` prints it: `https://example.com/…`.
 pub(crate) fn shown_url(url: &str) -> String {
     let Parts { scheme, host, rest, .. } = split(url);
     let rest = if rest.len() > 1 { "/…" } else { rest };
     format!("{scheme}{host}{rest}")
 }
 
-/// The parts of a URL that a message must not repeat.
+/// Returns the parts of a URL that a message must not repeat.
 pub(crate) fn secret_parts(url: &str) -> Vec<&str> {
     let Parts { userinfo, rest, .. } = split(url);
     let userinfo = userinfo.trim_end_matches('@');

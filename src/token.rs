@@ -7,9 +7,9 @@ use subtle::ConstantTimeEq;
 
 /// The secret that Handinger sends in the `X-Handinger-Token` header of each delivery.
 ///
-/// `Debug` prints `[redacted]` and there is no `Display`, because anybody who knows the token can forge deliveries.
-/// [`as_str`](Self::as_str) returns the text, to store or print it. `Serialize` writes the text too. `==` compares
-/// tokens of the same length in constant time.
+/// `Debug` prints `[redacted]`, and `Display` is not implemented, because anybody who knows the token can
+/// forge deliveries. [`as_str`](Self::as_str) returns the text, to store or print it. `Serialize` writes the
+/// text too. `==` compares tokens of the same length in constant time.
 ///
 /// ```
 /// use handinger::WebhookToken;
@@ -27,8 +27,8 @@ impl WebhookToken {
     /// The name of the header that carries the token: `X-Handinger-Token`.
     pub const HEADER: &'static str = "X-Handinger-Token";
 
-    /// Creates a token from its text. White space around it is trimmed, because a mounted secret and a YAML block end in
-    /// a newline.
+    /// Creates a token from its text. White space around it is trimmed, because mounted secrets and YAML
+    /// blocks end in a newline.
     ///
     /// ```
     /// let token = handinger::WebhookToken::new("whk_1\n");
@@ -48,15 +48,15 @@ impl WebhookToken {
 
     /// Returns whether the value of a delivery's `X-Handinger-Token` header is this token.
     ///
-    /// For values of the token's length, the time does not depend on how many bytes are right. It does reveal whether
-    /// the length is right, which is no secret. An empty token verifies nothing, so that an empty setting does not
-    /// accept an empty header.
+    /// For values of the token's length, the time does not depend on how many bytes match. It reveals whether
+    /// the length matches, which is no secret. An empty token matches nothing, so that an empty setting does
+    /// not accept an empty header.
     ///
     /// ```
     /// # use handinger::WebhookToken;
     /// let token = WebhookToken::new("whk_1");
     /// assert!(token.verify("whk_1"));
-    /// assert!(token.verify(b"whk_1")); // as bytes, the way some servers hand headers out
+    /// assert!(token.verify(b"whk_1")); // some servers return headers as bytes
     /// assert!(!token.verify("whk_2"));
     /// assert!(!WebhookToken::new("").verify(""));
     /// ```

@@ -1,4 +1,4 @@
-//! The types that travel as JSON, in the API's own words.
+//! The types of the API's JSON, with the API's own names.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::lenient::{status, whole_number};
 use crate::redact::{redact, secret_parts, shown_url};
 use crate::token::WebhookToken;
 
-/// The webhook of a worker: the endpoint of its deliveries, and the secret that they carry.
+/// A worker's webhook: the URL of its endpoint, and the secret in its deliveries.
 ///
 /// Both fields are `None` if the worker has no webhook, as in `Webhook::default()`. `Serialize` writes the JSON of the
 /// API, with the token in clear.
@@ -33,7 +33,7 @@ use crate::token::WebhookToken;
 pub struct Webhook {
     /// The endpoint to which Handinger POSTs when a task of the worker completes. It may be a credential: `Debug` prints
     /// only scheme, host and port.
-    // A required key, so that `{"error": …}` under a status of 200 does not pass for "no webhook".
+    // The key is required, so that `{"error": …}` with a status of 200 does not decode as "no webhook".
     #[serde(deserialize_with = "Option::deserialize")]
     pub url: Option<String>,
     /// The secret in the `X-Handinger-Token` header of each delivery.
@@ -52,8 +52,8 @@ impl fmt::Debug for Webhook {
 
 /// The change that [`update_webhook`](crate::HandingerClient::update_webhook) makes.
 ///
-/// A `&str` or `String` converts into an update that sets the URL. Only [`clear`](Self::clear) removes the webhook: no
-/// `Option` converts, so that a missing setting removes nothing by mistake.
+/// A `&str` or `String` converts into an update that sets the URL. Only [`clear`](Self::clear) removes the
+/// webhook. An `Option` does not convert, so that a missing setting cannot remove it by mistake.
 ///
 /// ```
 /// use handinger::UpdateWebhook;
@@ -117,10 +117,10 @@ impl From<&String> for UpdateWebhook {
 
 /// The record of a delivery: Handinger's POST to a webhook.
 ///
-/// `Serialize` writes the JSON of the API: camelCase keys and the time as RFC 3339. To print the time like that, use
-/// `created_at.format(&handinger::time::format_description::well_known::Rfc3339)`.
+/// `Serialize` writes the JSON of the API: camelCase keys and the time as RFC 3339. To print the time in this
+/// format, use `created_at.format(&handinger::time::format_description::well_known::Rfc3339)`.
 ///
-/// A test creates one from JSON, or with the [fake](crate#testing):
+/// In a test, create one from JSON, or with the [fake](crate#testing):
 ///
 /// ```
 /// # fn main() -> Result<(), serde_json::Error> {
@@ -145,13 +145,13 @@ impl From<&String> for UpdateWebhook {
 pub struct WebhookExecution {
     /// Identifies the execution.
     pub id: String,
-    /// When Handinger made the delivery, with the UTC offset that the server wrote.
+    /// The time of the delivery, with the UTC offset that the server wrote.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// How long the delivery took, in whole milliseconds; see also [`duration`](Self::duration).
+    /// The duration of the delivery in whole milliseconds; see also [`duration`](Self::duration).
     #[serde(deserialize_with = "whole_number")]
     pub duration_ms: u64,
-    /// Why the delivery failed, if it did.
+    /// The reason why the delivery failed, if it did.
     #[serde(default)]
     pub error_message: Option<String>,
     /// The outcome: `success` if the endpoint returned a 2xx status; see also [`is_success`](Self::is_success).
@@ -162,7 +162,7 @@ pub struct WebhookExecution {
     /// The task whose completion triggered the delivery, when known.
     #[serde(default)]
     pub task_id: Option<String>,
-    /// That task's title, when known. A character that the service cut in half is U+FFFD.
+    /// The title of that task, when known. A character that the service cut in half becomes U+FFFD.
     #[serde(default)]
     pub task_title: Option<String>,
     /// The endpoint of the delivery. It may be a credential: `Debug` prints only scheme, host and port.
@@ -172,8 +172,8 @@ pub struct WebhookExecution {
 }
 
 impl WebhookExecution {
-    /// Returns whether the delivery succeeded: the [`request_status`](Self::request_status) is `success`. False for a
-    /// status that this crate does not know.
+    /// Returns whether the [`request_status`](Self::request_status) is `success`. False for a status that
+    /// this crate does not know.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.request_status == RequestStatus::Success
@@ -190,7 +190,7 @@ impl WebhookExecution {
 /// message. Control characters become spaces.
 impl fmt::Display for WebhookExecution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Near the year 9999, a time may have no UTC.
+        // A time at the end of the year 9999 may be out of range in UTC.
         let at = self.created_at.checked_to_offset(UtcOffset::UTC).unwrap_or(self.created_at);
         let (date, hour, minute, second) = (at.date(), at.hour(), at.minute(), at.second());
         write!(
@@ -229,7 +229,7 @@ impl fmt::Debug for WebhookExecution {
     }
 }
 
-/// How a delivery ended. To ask whether it succeeded, use [`WebhookExecution::is_success`].
+/// The outcome of a delivery; see also [`WebhookExecution::is_success`].
 ///
 /// ```
 /// use handinger::RequestStatus;
@@ -242,9 +242,9 @@ impl fmt::Debug for WebhookExecution {
 pub enum RequestStatus {
     /// The endpoint returned a 2xx status.
     Success,
-    /// It returned another status, or could not be reached.
+    /// The endpoint returned another status, or could not be reached.
     Error,
-    /// A status that this crate does not know. Only `From<&str>` creates it, so it never holds one of the others.
+    /// A status that this crate does not know. Only `From<&str>` creates it, so it never holds a known one.
     #[non_exhaustive]
     Other {
         /// The status as the server spelled it.
@@ -288,7 +288,7 @@ impl Serialize for RequestStatus {
 
 impl<'de> Deserialize<'de> for RequestStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Borrowed from the input if possible, because a copy would cost an allocation for each execution.
+        /// Borrows from the input if possible, because a copy would cost an allocation for each execution.
         #[derive(Deserialize)]
         #[serde(transparent)]
         struct Status<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -309,10 +309,10 @@ pub struct WebhookExecutionList {
     /// The number of this page, counted from 1.
     #[serde(deserialize_with = "whole_number")]
     pub page: u64,
-    /// How many pages there were at the time of the response.
+    /// The number of pages at the time of the response.
     #[serde(deserialize_with = "whole_number")]
     pub page_count: u64,
-    /// How many executions there were at the time of the response, on all pages together.
+    /// The number of executions on all pages at the time of the response.
     #[serde(deserialize_with = "whole_number")]
     pub total_count: u64,
 }

@@ -1,5 +1,5 @@
-//! Looks up the newest delivery of a worker while a program is built. A build neither hangs nor fails because
-//! the service is down: it prints a warning, and keeps what an earlier build wrote.
+//! Looks up the newest delivery of a worker during a build. If the service is down, the build neither hangs
+//! nor fails: it prints a warning, and keeps the result of an earlier build.
 //!
 //! Needs `HANDINGER_WORKER_ID`, and `HANDINGER_API_KEY` or the two variables that `fake_server` prints.
 //! To start from it, copy `build_script/build.rs` and `build_script/src` to a crate, and
@@ -14,7 +14,7 @@ use std::time::Duration;
 use handinger::{ErrorKind, HandingerClientBuilder};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Without such lines, cargo runs this script after every change of any file.
+    // Without these lines, cargo runs this script after a change of any file.
     println!("cargo::rerun-if-changed=build.rs");
     for name in ["API_KEY", "BASE_URL", "CUSTOM_HEADERS", "WORKER_ID"] {
         println!("cargo::rerun-if-env-changed=HANDINGER_{name}");
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Err(error) => {
             println!("cargo::warning=the newest delivery may be out of date: {error:#}");
             if error.kind() != ErrorKind::InvalidInput {
-                // Cargo runs this script again in the next build, because there is no such file.
+                // Cargo runs this script again in the next build, because this file does not exist.
                 println!("cargo::rerun-if-changed=no-such-file");
             }
             if fs::read_to_string(&file).is_ok_and(|known| known.starts_with(&heading)) {
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn newest_delivery(worker_id: &str) -> Result<Option<String>, handinger::Error> {
     let client = HandingerClientBuilder::from_env()?
-        .total_timeout(Duration::from_secs(10)) // for all attempts, because somebody waits for the build
+        .total_timeout(Duration::from_secs(10)) // for all attempts, because a build must not hang
         .build()?;
     let newest = client.executions(worker_id).next().transpose()?;
     Ok(newest.map(|newest| newest.to_string()))

@@ -1,44 +1,42 @@
-//! Decides how to walk a history that changes meanwhile: which page to request next, and which executions are
-//! new.
+//! Decides how to walk a changing history: the page to request next, and the executions that are new.
 //!
 //! New deliveries push executions onto later pages, removals pull them onto earlier ones. A *standing*
-//! execution is one that is there from the first request to the last. Executions that are there keep their
-//! order, those whose times tie too, and new ones come in at the front. The invariant is:
+//! execution is one that exists from the first request to the last. Existing executions keep their order,
+//! even those with equal times, and new ones are added at the front. The invariant is:
 //!
 //! > When a page has been accepted, every standing execution up to the end of that page has been yielded.
 //!
-//! So nothing standing is missed when the last page there is has been accepted, and since the executions of a
-//! page are yielded in its order, standing ones are yielded in theirs. The invariant holds for page 1, which
-//! is yielded completely. Any other page that is requested is at most one further than the page accepted
-//! last, and is accepted only if
+//! So no standing execution is missed when the last page has been accepted. Standing executions are yielded
+//! in their order, because those of a page are yielded in its order. The invariant holds for page 1, which is
+//! yielded completely. Any other requested page is at most one after the page accepted last, and is accepted
+//! only if
 //!
-//! 1. it has an execution that was yielded before. Every standing execution ahead of that one was ahead of it
-//!    already when it was yielded, and by the invariant has been yielded as well; what follows it on this
-//!    page is yielded now. Or
-//! 2. no fewer executions are there in all than when the last page was accepted. All that came in are ahead
-//!    of those not yet yielded, so each of these has moved back at least as far as the history has grown;
-//!    what lay past the accepted page still does, and what lies ahead of this page has been yielded.
+//! 1. it has an execution that was yielded before. Every standing execution ahead of that one was already
+//!    ahead of it when it was yielded, and by the invariant has been yielded as well; those after it on this
+//!    page are yielded now. Or
+//! 2. the total is no smaller than when the last page was accepted. All added executions are ahead of those
+//!    not yet yielded, so each of the latter has moved back at least as far as the history has grown.
+//!    Executions past the accepted page are still past it, and those ahead of this page have been yielded.
 //!
 //! Otherwise executions may have been pulled ahead, and the walk steps back: to the page before, or from past
-//! the last page to the last. There, the same question is asked. None of this counts the executions of a
-//! page: they may be fewer than 50. The proof needs ids that are unique, and a `total_count` of the same
-//! moment as its page.
+//! the last page to the last. The same conditions apply to that page. The proof allows pages of fewer than 50
+//! executions. It requires unique ids, and a `total_count` of the same moment as its page.
 //!
 //! # Bounds
 //!
-//! *Patience* bounds the requests. It starts at [`PATIENCE`]. A page with news (an execution not yielded
-//! before) earns 2, up to [`PATIENCE`]; every other request costs 1: one that steps back, or a page with
-//! nothing new. So there are at most 200 requests and 3 for each page with news, whatever the server does.
+//! *Patience* is a counter that limits the requests. It starts at [`PATIENCE`]. A page with news (an
+//! execution not yielded before) adds 2, up to [`PATIENCE`]. Every other request subtracts 1: one that steps
+//! back, or a page with nothing new. So there are at most 200 requests, and 3 for each page with news.
 //! Patience ends in two ways, each a gap:
 //!
 //! - The total falls before every second request, a hundred times in a row, although nothing was pulled
-//!   ahead: the oldest are trimmed, or another replica lags. That cannot be seen from the total, and each fall
+//!   ahead: the oldest are trimmed, or another replica lags. The total does not show this, and each fall
 //!   costs a step back and a page with nothing new. Or 10,000 are removed at once, which costs 200 steps. The
-//!   walk then goes on without steps back.
+//!   walk then continues without steps back.
 //! - 50 are delivered before each request, 200 times in a row, or 10,000 at once: no page has anything new.
 //!   The walk then ends.
 //!
-//! An empty page before the last is a gap, too, and ends the walk, because all those behind it may be empty.
+//! An empty page before the last is a gap too, and ends the walk, because all pages after it may be empty.
 //!
 //! The hashes of all ids yielded are kept: up to 21 bytes an execution, and 31 while the set grows.
 
@@ -57,12 +55,12 @@ pub(crate) struct Walk {
     /// The page to request next, unless the walk is over.
     pub(crate) page: u64,
     pub(crate) is_over: bool,
-    /// Why executions may be missing, if they may.
+    /// The reason why executions may be missing, if any.
     pub(crate) gap: Option<&'static str>,
-    /// How many executions there were in all when the last page was accepted.
+    /// The total number of executions when the last page was accepted.
     pub(crate) total: u64,
-    /// The ids yielded, as hashes of 64 bits under a random key: that two of a million are the same by
-    /// accident is as likely as 1 in 37 million.
+    /// The yielded ids, as 64-bit hashes with a random key. The probability that two of a million ids have
+    /// the same hash is 1 in 37 million.
     seen: HashSet<u64>,
     patience: u32,
 }
@@ -72,7 +70,7 @@ impl Walk {
         Self { page: 1, is_over: false, gap: None, total: 0, seen: HashSet::new(), patience: PATIENCE }
     }
 
-    /// Takes in the page that was requested. Returns its new executions, or `None` if the walk steps back.
+    /// Accepts the requested page and returns its new executions, or returns `None` if the walk steps back.
     pub(crate) fn accept(&mut self, list: WebhookExecutionList) -> Option<Vec<WebhookExecution>> {
         if self.may_be_pulled_ahead(&list) && self.gap.is_none() {
             if self.lose_patience() {

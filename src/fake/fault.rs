@@ -1,4 +1,4 @@
-//! Faults, and the requests that they strike.
+//! Faults, and the requests to which they apply.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::FakeHandinger;
 use super::http::{Response, reason};
 use super::request::{Operation, Request};
 
-/// Something that goes wrong, and the requests that it strikes; see [`FakeHandinger::inject`].
+/// A fault, and the requests that it strikes; see [`FakeHandinger::inject`].
 ///
 /// | | applies the request | the client gets |
 /// |---|---|---|
@@ -35,9 +35,9 @@ pub struct Fault {
     pub(super) after_applying: bool,
     operation: Option<Operation>,
     pub(super) skip: usize,
-    /// How many requests it strikes; `None` is all.
+    /// The number of requests to strike; `None` is all.
     times: Option<usize>,
-    /// How many of them it has struck.
+    /// The number of requests struck so far.
     pub(super) struck: usize,
 }
 
@@ -84,7 +84,7 @@ impl Fault {
         Self::new(Action::HangUp)
     }
 
-    /// Waits before the request is applied, and then responds. It is applied even if the client has given up.
+    /// Waits, applies the request, and then responds. Applies it even if the client has disconnected.
     pub fn delay(delay: Duration) -> Self {
         Self::new(Action::Delay(delay))
     }
@@ -97,8 +97,8 @@ impl Fault {
 
     /// Calls a function when the request has arrived, and then applies the request.
     ///
-    /// This is for what happens while the code under test is busy: a delivery between two pages, a service
-    /// that stops. The function can use the fake without limits. If it panics, the connection is closed.
+    /// This simulates events while the code under test is busy, such as a delivery between two pages or an
+    /// outage. The function can use the fake without limits. If it panics, the connection is closed.
     ///
     /// ```
     /// # use handinger::fake::{FakeHandinger, Fault, Operation};
@@ -192,12 +192,12 @@ impl Fault {
         self.operation.is_none() || self.operation == request.operation()
     }
 
-    /// Returns whether it strikes no further request.
+    /// Returns whether the fault strikes no further requests.
     pub(super) fn is_over(&self) -> bool {
         self.times == Some(self.struck)
     }
 
-    /// Returns whether it has struck as often as it should, which for one that always strikes is once.
+    /// Returns whether the fault has struck as often as it should; once is enough for `always`.
     pub(super) fn is_used(&self) -> bool {
         self.struck == self.times.unwrap_or(self.struck.max(1))
     }

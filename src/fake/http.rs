@@ -1,4 +1,4 @@
-//! HTTP/1.1 as far as the fake supports it: reads a request with a `Content-Length`, writes a response.
+//! The fake's subset of HTTP/1.1: reads a request with a `Content-Length`, and writes a response.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::request::Request;
 
-/// Bytes of a request's head.
+/// The maximum size of a request's head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_BODY: usize = 1024 * 1024;
 
-/// An error of kind `InvalidData` is a request that the fake rejects; another one is a lost connection.
+/// An error of kind `InvalidData` is a rejected request; any other error is a lost connection.
 pub(super) fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Request> {
     let mut request = read_head(reader)?;
     if !["GET", "PUT", "POST", "DELETE"].contains(&&*request.method) {
@@ -105,7 +105,7 @@ impl Response {
         Self::new(status, json!({ "error": { "message": message } }).to_string())
     }
 
-    /// The bytes of head and body.
+    /// Returns the bytes of head and body.
     pub(super) fn encode(&self, closes: bool) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         let mut add = |name: &str, value: &str| {

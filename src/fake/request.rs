@@ -1,4 +1,4 @@
-//! A request as the fake received it, and which of the five calls it makes.
+//! A request as the fake received it, and the call that it makes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,11 +13,11 @@ use percent_encoding::percent_decode_str;
 pub struct Request {
     /// The method, for example `PUT`.
     pub method: String,
-    /// The path as it was sent, percent-encoded, without the query.
+    /// The path as sent, percent-encoded, without the query.
     pub path: String,
-    /// The text after the `?`, if there is one.
+    /// The text after the `?`, if any.
     pub query: Option<String>,
-    /// Names and values in the order in which they were sent. Bytes that are not UTF-8 become U+FFFD.
+    /// Names and values in the order sent. Bytes that are not UTF-8 become U+FFFD.
     pub headers: Vec<(String, String)>,
     /// The body; empty if there is none.
     pub body: Vec<u8>,
@@ -40,7 +40,7 @@ pub enum Operation {
 }
 
 impl Request {
-    /// Returns the value of the first header with this name, whose case does not matter.
+    /// Returns the value of the first header with this case-insensitive name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
@@ -79,7 +79,7 @@ impl Request {
         self.path.strip_prefix("/api/workers/")?.split_once('/')
     }
 
-    /// The page that the query selects, from 1 up; `None` if it is not a number.
+    /// Returns the page that the query selects, from 1; `None` if it is not a number.
     pub(super) fn page(&self) -> Option<u64> {
         let mut pairs = self.query.as_deref().unwrap_or_default().split('&');
         let page = pairs.find_map(|pair| pair.strip_prefix("page=")).unwrap_or("1");

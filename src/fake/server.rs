@@ -1,4 +1,4 @@
-//! The port, the connections and their threads: how they start, and how all of them end.
+//! Starts and ends the port, the connections and their threads.
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,12 +14,12 @@ use super::http::{Response, read_request};
 use super::request::Request;
 use super::state::{State, random};
 
-/// How long to wait before the next connection is accepted when the system has no room for one.
+/// The wait before the next `accept` after the system had no room for a connection.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long a stop waits for a connection to its own port, which may have a long queue.
+/// The timeout of a stop's connection to its own port, which may have a long queue.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// The limits for reading on after a request was rejected. The rest is read because closing a connection with
-/// unread bytes resets it, and the client may lose the response.
+/// The limits for reading the rest of a rejected request, because closing a connection with unread bytes
+/// resets it, and the client may lose the response.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 
@@ -27,7 +27,7 @@ const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 pub(super) struct Core {
     pub(super) address: SocketAddr,
     pub(super) api_key: String,
-    /// Never locked while something is written or slept, nor while a test's closure runs.
+    /// Never locked during a write, a sleep, or a test's closure.
     state: Mutex<State>,
     /// Notified when a run ends.
     stopped: Condvar,
@@ -37,8 +37,8 @@ pub(super) struct Core {
 #[derive(Default)]
 struct Port {
     accepting: Option<JoinHandle<Accepted>>,
-    /// Both ends of a connection to the port of a stopped fake. While it is open, the system gives the port
-    /// to no program that asks for a free one.
+    /// Both ends of a connection to the port of a stopped fake. While it is open, the system does not assign
+    /// the port to a program that asks for a free one.
     reservation: Option<(TcpStream, TcpStream)>,
 }
 
@@ -73,7 +73,7 @@ impl Core {
     pub(super) fn stop(&self) {
         let mut port = lock(&self.port);
         let Some(accepting) = port.accepting.take() else { return };
-        // Held until the port is closed, so that a client which loses a connection cannot open another one.
+        // Held until the port is closed, so that a disconnected client cannot open another connection.
         let connections: Vec<_> = {
             let mut state = self.state();
             state.run += 1;
@@ -86,9 +86,9 @@ impl Core {
         }
     }
 
-    /// Wakes the thread that accepts by a connection, which becomes the reservation of the port.
+    /// Wakes the accepting thread by a connection, which then reserves the port.
     fn close_listener(&self, accepting: JoinHandle<Accepted>) -> Option<(TcpStream, TcpStream)> {
-        // If the system has no connection left, the thread ends with the next client.
+        // If the system has no free connection, the thread ends with the next client.
         let near = TcpStream::connect_timeout(&self.address, STOP_TIMEOUT).ok()?;
         let (listener, mut accepted) = accepting.join().ok()?;
         let near_address = near.local_addr().ok()?;
@@ -149,11 +149,11 @@ impl Core {
         }
     }
 
-    /// Returns the bytes to send, and whether the connection ends with them.
+    /// Returns the bytes to send, and whether the connection ends after them.
     ///
     /// # Errors
     ///
-    /// If nothing is to be sent: a fault hangs up, or the run has ended.
+    /// If there is nothing to send, because a fault hangs up or the run has ended.
     fn exchange(self: &Arc<Self>, request: &Request, run: u64) -> io::Result<(Vec<u8>, bool)> {
         let closes = request.closes();
         let respond = || Ok::<_, io::Error>(self.state_of(run)?.respond(request, &self.api_key));
@@ -191,7 +191,7 @@ impl Core {
     ///
     /// # Errors
     ///
-    /// If this run has ended: its threads end too, and change nothing any more.
+    /// If this run has ended, so that its threads end without changing the state.
     fn state_of(&self, run: u64) -> io::Result<MutexGuard<'_, State>> {
         Some(self.state()).filter(|state| state.run == run).ok_or(io::ErrorKind::ConnectionAborted.into())
     }
@@ -226,7 +226,7 @@ fn discard(stream: &TcpStream) -> io::Result<()> {
     io::copy(&mut stream.take(MAX_DISCARDED), &mut io::sink()).map(drop)
 }
 
-/// A panic leaves nothing half changed behind these locks.
+/// Ignores poisoning, because a panic leaves nothing half changed behind these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

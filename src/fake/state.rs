@@ -1,4 +1,4 @@
-//! The service's workers and history, and the effect of each call on them.
+//! The fake's workers and histories, and the effect of each call on them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -13,7 +13,7 @@ use crate::types::{UpdateWebhook, Webhook, WebhookExecution, WebhookExecutionLis
 
 const PAGE_SIZE: usize = 50;
 
-/// Everything that a fake's one lock protects.
+/// The data that a fake's only lock protects.
 #[derive(Default)]
 pub(super) struct State {
     /// The number of the current run; each stop ends one.
@@ -34,7 +34,7 @@ pub(super) struct Worker {
 }
 
 impl State {
-    /// Records a request, and returns the first fault that is for it.
+    /// Records a request, and returns the first fault that applies to it.
     pub(super) fn receive(&mut self, request: &Request) -> Option<Fault> {
         self.requests.push(request.clone());
         let mut taken = None;
@@ -89,7 +89,7 @@ impl State {
         Ok((url, token, self.deliveries))
     }
 
-    /// Adds an execution where its time puts it. Among those with the same time, the last one is the newest.
+    /// Adds an execution in the order of times. Among those with the same time, the last one is the newest.
     pub(super) fn insert(&mut self, worker_id: &str, execution: WebhookExecution) {
         let executions = &mut self.workers.entry(worker_id.to_owned()).or_default().executions;
         let place = executions.partition_point(|other| other.created_at > execution.created_at);
@@ -131,7 +131,7 @@ fn new_token() -> WebhookToken {
     WebhookToken::new(format!("whk_{:020}", random()))
 }
 
-/// A number that comes twice by chance only: each `RandomState` has a key of its own.
+/// Returns a random number: each `RandomState` has its own random key.
 pub(super) fn random() -> u64 {
     RandomState::new().hash_one(())
 }

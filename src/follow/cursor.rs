@@ -1,42 +1,42 @@
-//! A cursor holds what [`Follow`](super::Follow) has yielded so far; a round of requests finds what is new.
+//! A cursor records what [`Follow`](super::Follow) has yielded; a round of requests finds new executions.
 //!
 //! An execution *counts* if its time is not below the floor. A round yields those that count and are not
-//! known, the oldest first; yielding makes an id known. When all is yielded, the floor rises, and ids below
-//! it are forgotten. The first round makes known what counts, and yields nothing. The invariants are:
+//! known, the oldest first; yielding makes an id known. When all are yielded, the floor rises, and ids below
+//! it are forgotten. The first round only makes executions that count known. The invariants are:
 //!
-//! > 1. What was yielded, or was there at the start, is known or below the floor.
-//! > 2. What is below the floor, but was neither yielded nor there at the start, was written more than
-//! >    `overlap` after its time; or a gap has been reported.
+//! > 1. Each execution that was yielded, or was there at the start, is known or below the floor.
+//! > 2. Each other execution below the floor was written more than `overlap` after its time; or a gap has
+//! >    been reported.
 //!
-//! So each execution is yielded once, and a new one is missed in silence only if it is written that late. The
-//! first holds because the floor never falls, not even if a later run sets a longer overlap: hence it is
-//! kept, and not derived.
+//! So each execution is yielded once, and a new one is missed silently only if it is written that late. The
+//! first invariant holds because the floor never falls, not even if a later run sets a longer overlap. The
+//! cursor therefore stores the floor.
 //!
-//! The second holds because of how far the floor rises. Let N be the newest known execution that is not later
-//! than the start of the round, and E one that the round has not found. E was written after the round's first
-//! request.
+//! The second holds because the floor rises only as follows. Let N be the newest known execution that is not
+//! later than the start of the round, and E one that the round has not found. E was written after the round's
+//! first request.
 //!
-//! - To `overlap` before N: N was written before that request too, since a round leaves what is newer than
-//!   its whole first page to the next one. So E is later than N less `overlap`, or too late.
+//! - To `overlap` before N: N was written before that request, because a round leaves executions newer than
+//!   its first page to the next round. So E is later than N less `overlap`, or too late.
 //! - To N itself, if the round starts `overlap` or more after the first round without news: N was written
-//!   before that one, so E is later than N, or too late. That does not depend on the clocks of two machines.
-//!   An idle round is then one request.
+//!   before that one, so E is later than N, or too late. This holds even if the clocks of two machines
+//!   differ. An idle round is then one request.
 //!
-//! An execution from the future would raise the floor above what is yet to come: it is ignored until its time
-//! has come.
+//! An execution from the future would raise the floor above later ones, so it does not count for N until its
+//! time has come.
 //!
 //! # Gaps
 //!
-//! A gap is reported before what was found: the walk's; a round of [`MAX_REQUESTS`] that did not reach the
-//! floor; and that something is new, and nothing was met that is known or below the floor. As long as one
-//! such execution is left, all that came after it were there for a round to read, because a service removes
-//! the oldest first. If none is left, later ones may have come and gone. That is no gap if the history has
-//! fewer than [`KEPT`] executions, because a service keeps so many, or keeps each for at least [`KEPT_FOR`]:
-//! nothing was known, or the cursor is no older than that.
+//! A gap is reported before the found executions: a gap of the walk; a round of [`MAX_REQUESTS`] that did not
+//! reach the floor; or a round that found new executions, but none that is known or below the floor. As long
+//! as one such execution is left, the round could read all later ones, because a service removes the oldest
+//! first. If none is left, others may have been added and removed since. This is no gap if the history has
+//! fewer than [`KEPT`] executions, and nothing was known or the cursor is no older than [`KEPT_FOR`], because
+//! a service keeps that many, or keeps each for at least that long.
 //!
-//! An execution that is newer than the whole first page came during the walk. Yielded now, it would hide that
-//! others which came before it in the same time are gone already. (One that is written late in that very
-//! round still hides it.)
+//! An execution that is newer than the first page was written during the walk. If it was yielded now, it
+//! would hide the loss of others that were written before it during the walk. (One that is written late
+//! during the walk still hides it.)
 
 use std::collections::HashSet;
 use std::fmt;
@@ -57,22 +57,22 @@ use crate::types::{WebhookExecution, WebhookExecutionList};
 
 const VERSION: u32 = 1;
 
-/// After so many requests, a round ends.
+/// The maximum number of requests in a round.
 pub(super) const MAX_REQUESTS: u32 = 4_000;
-/// How many executions a service keeps, or
+/// The number of executions that a service keeps, or
 const KEPT: u64 = 50;
-/// for how long it keeps each, in milliseconds.
+/// the time for which it keeps each, in milliseconds.
 const KEPT_FOR: i64 = 2 * 60 * 60 * 1_000;
 
 const NONE_LEFT: &str = "executions may be missing: none of those yielded before is left";
 
-/// A place in a worker's delivery history, up to which [`Follow`](crate::Follow) has yielded; returned by
+/// The position up to which [`Follow`](crate::Follow) has yielded a worker's delivery history; returned by
 /// [`Follow::cursor`](crate::Follow::cursor).
 ///
-/// [`save`](Self::save) and [`load`](Self::load) keep it in a file. For a column of a database, `Display` and
-/// `FromStr` convert it to a line of text; any format of serde works, too. Its content is not part of the
-/// API, but later versions of this crate read it. It holds no secret: the worker id, some times, and the ids
-/// of the executions within the [`overlap`](crate::Follow::overlap).
+/// [`save`](Self::save) and [`load`](Self::load) keep it in a file. For a database column, `Display` and
+/// `FromStr` convert it to a line of text; any serde format works too. The content is not part of the API,
+/// but later versions of this crate can read it. It contains no secrets: only the worker id, some times, and
+/// the ids of the executions within the [`overlap`](crate::Follow::overlap).
 ///
 /// ```
 /// # let fake = handinger::fake::FakeHandinger::start();
@@ -89,8 +89,8 @@ const NONE_LEFT: &str = "executions may be missing: none of those yielded before
 /// assert_eq!("garbage".parse::<Cursor>().unwrap_err().kind(), ErrorKind::InvalidInput);
 /// # Ok::<(), handinger::Error>(())
 /// ```
-// All times are in milliseconds since the epoch. Absent options are not skipped, because MessagePack knows
-// fields by their places.
+// All times are in milliseconds since the epoch. `None` is not skipped, because MessagePack identifies fields
+// by position.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cursor {
@@ -101,16 +101,16 @@ pub struct Cursor {
     started: bool,
     /// `None` if nothing was known yet.
     floor: Option<i64>,
-    /// The ids that are known, and their times, none below the floor.
+    /// The known ids with their times, none below the floor.
     known: Vec<(String, i64)>,
-    /// The start of the last round. One that meets nothing after a long time does not count, because what it
-    /// misses may be gone: the next execution then reports that.
+    /// The start of the last round. A round after a long time that finds nothing does not count, because it
+    /// may have missed removed ones: the next execution then reports a gap.
     current_at: Option<i64>,
-    /// The start of the first round since which nothing new has come.
+    /// The start of the first round since which nothing new has been found.
     quiet_since: Option<i64>,
 }
 
-/// Names the file in an error, because the system's own does not.
+/// Adds the path to an error, because the system's own message lacks it.
 fn naming(path: &Path, kind: io::ErrorKind, error: &dyn fmt::Display) -> io::Error {
     io::Error::new(kind, format!("{}: {error}", path.display()))
 }
@@ -125,8 +125,8 @@ impl Cursor {
     ///
     /// # Errors
     ///
-    /// Those of reading the file, with its path; of kind [`InvalidData`](io::ErrorKind::InvalidData) if it is empty, or
-    /// holds something else. To start anew from now, delete the file.
+    /// Any error of reading the file, with its path. The kind is [`InvalidData`](io::ErrorKind::InvalidData)
+    /// if the file is empty or not a cursor. To start again from now, delete the file.
     ///
     /// ```
     /// # let directory = std::env::temp_dir();
@@ -144,15 +144,15 @@ impl Cursor {
         text.parse().map(Some).map_err(|error: Error| naming(path, io::ErrorKind::InvalidData, &error))
     }
 
-    /// Saves the cursor to a file, which is complete at any moment: this writes a temporary file beside it, syncs it
-    /// to the disk, and renames it. The new file has the default permissions. Two threads must not save to one path at once;
+    /// Saves the cursor to a file atomically: writes a temporary file beside it, syncs it to the disk, and
+    /// renames it. The new file has the default permissions. Two threads must not save to one path at once;
     /// two processes may.
     ///
-    /// This costs the cursor's whole size: save once a round, not once an execution.
+    /// Save once a round, not once an execution, because each save writes the entire cursor.
     ///
     /// # Errors
     ///
-    /// Those of writing and renaming the file, with its path. The old file is then still there.
+    /// Any error of writing or renaming the file, with its path. The old file then still exists.
     ///
     /// ```
     /// # let fake = handinger::fake::FakeHandinger::start();
@@ -188,7 +188,7 @@ impl Cursor {
         file.sync_all()
     }
 
-    /// A cursor before the first round.
+    /// Creates a cursor for the time before the first round.
     pub(super) fn new(worker_id: &str) -> Self {
         Self {
             version: VERSION,
@@ -227,24 +227,24 @@ impl FromStr for Cursor {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        // serde_json's message may repeat the text, which may be a secret if it is that of a wrong file.
+        // Omits serde_json's message, because it may quote a secret from a wrong file.
         serde_json::from_str(text)
             .map_err(|_| Error::invalid_input("read cursor", "not a cursor that this version can read"))
     }
 }
 
-/// A time in whole milliseconds, rounded down.
+/// Returns a time in whole milliseconds, rounded down.
 fn millis(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1_000 + i64::from(time.millisecond())
 }
 
-/// A round of requests: takes in a history from its newest execution on.
+/// A round of requests, which reads a history from its newest execution on.
 pub(super) struct Round<'a> {
     cursor: &'a Cursor,
     known: HashSet<&'a str>,
     start: i64,
     overlap: i64,
-    /// The cursor's, or in the first round `overlap` before the newest execution so far.
+    /// The cursor's floor, or in the first round `overlap` before the newest execution so far.
     floor: Option<i64>,
     /// The newest time on the first page.
     newest: Option<OffsetDateTime>,
@@ -267,7 +267,7 @@ impl<'a> Round<'a> {
     }
 
     /// Returns whether no further page is needed: this one reaches below the floor and has nothing new. A
-    /// service may list by the time of writing: an execution below the floor says nothing of those behind it.
+    /// service may list by the time of writing, so that executions above the floor may follow one below it.
     pub(super) fn ends_at(&self, page: &WebhookExecutionList) -> bool {
         let is_known = |execution: &WebhookExecution| self.known.contains(execution.id.as_str());
         page.logs.iter().any(|execution| self.is_below_floor(execution))
@@ -278,7 +278,7 @@ impl<'a> Round<'a> {
         Some(millis(execution.created_at)) < self.floor
     }
 
-    /// Takes in the executions of the next page that have not been taken in.
+    /// Accepts the executions of the next page that have not been accepted before.
     pub(super) fn accept(&mut self, executions: Vec<WebhookExecution>) {
         if self.newest.is_none() {
             self.newest = executions.iter().map(|execution| execution.created_at).max();
@@ -296,11 +296,11 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Ends the round: the walk may have a gap, and the history has so many executions in all.
+    /// Ends the round, with the walk's gap, if any, and the total number of executions.
     pub(super) fn end(mut self, gap: Option<&'static str>, total: u64) -> Found {
         let Self { cursor, start, .. } = self;
         let has_news = !self.found.is_empty();
-        // So young that a service that keeps each execution for a time has removed none since.
+        // True if a service that keeps each execution for a time has removed none since the cursor.
         let is_recent = cursor.current_at.is_none_or(|at| start.saturating_sub(at) <= KEPT_FOR);
         let is_complete = total < KEPT && (cursor.known.is_empty() || is_recent);
         let has_lost_all = cursor.started && has_news && !self.has_met_known && !is_complete;
@@ -319,7 +319,7 @@ impl<'a> Round<'a> {
         if !cursor.started {
             self.found.clear();
         }
-        // Those of one time are yielded in the order in which they were written.
+        // Executions with equal times are yielded in the order in which they were written.
         self.found.reverse();
         self.found.sort_by_key(|execution| execution.created_at);
         Found {
@@ -332,11 +332,11 @@ impl<'a> Round<'a> {
 
 /// The result of a round.
 pub(super) struct Found {
-    /// Why executions may be missing, if they may.
+    /// The reason why executions may be missing, if any.
     pub(super) gap: Option<&'static str>,
-    /// Those to yield, the oldest first.
+    /// The executions to yield, the oldest first.
     pub(super) executions: vec::IntoIter<WebhookExecution>,
-    /// The cursor when all is yielded.
+    /// The cursor after all are yielded.
     pub(super) cursor: Cursor,
 }
 

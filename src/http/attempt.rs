@@ -32,7 +32,7 @@ pub(super) fn attempt(http: &Http, request: &Request<'_>, is_retry: bool) -> Res
     let result = read(body, if is_success { MAX_BODY } else { MAX_KEPT_BODY }, &mut bytes);
     let response = Response::from_parts(head, bytes);
     match result {
-        // Even if its body is truncated or too large, because the status says more.
+        // Ignores a truncated or too large body, because the status says more.
         _ if !is_success => Err(error_status(http, request, response)),
         Ok(()) => Ok(response),
         Err(error) => Err(Failure { response: Some(kept(response)), ..no_response(request, error) }),
@@ -51,7 +51,7 @@ pub(super) fn decode<T: DeserializeOwned>(
         Failure {
             message: title.map(|title| http.redact(request, &title)),
             response: Some(kept(response)),
-            // Otherwise the problem says it already.
+            // Any other problem already includes the reason.
             source: (problem == NOT_DOCUMENTED).then(|| reason.into()),
             ..Failure::new(Stage::Unusable, ErrorKind::Decode, problem)
         }
@@ -90,8 +90,8 @@ fn run(
         .http_status_as_error(false)
         .max_redirects(0)
         .max_response_header_size(MAX_HEADERS);
-    // A new connection. A retry must not take the next dead one from the pool. The outcome of a request that is not
-    // idempotent must not depend on whether the server closes an idle connection at that moment.
+    // Opens a new connection, because a retry must not take another dead one from the pool, and because the outcome of
+    // a non-idempotent request would be unknown if the server closed an idle connection at that moment.
     if is_retry || !request.method.is_idempotent() {
         config = config.max_idle_age(Duration::ZERO);
     }
@@ -102,7 +102,7 @@ fn run(
     }
 }
 
-/// The failure of an attempt that ended before anything was sent.
+/// Returns the failure of an attempt that ended before anything was sent.
 fn not_connected(http: &Http, request: &Request<'_>, not_sent: NotSent) -> Failure {
     http.resolver.forget();
     let problem = not_sent.problem(http.agent.config().proxy());
@@ -114,7 +114,7 @@ fn not_connected(http: &Http, request: &Request<'_>, not_sent: NotSent) -> Failu
     Failure { source: cause(not_sent.error), ..Failure::new(stage, ErrorKind::Connect, problem) }
 }
 
-/// The failure of an attempt that was sent and received no complete response, or one beyond the limits.
+/// Returns the failure of an attempt that was sent, without a complete response or with one over a limit.
 fn no_response(request: &Request<'_>, error: ureq::Error) -> Failure {
     let (kind, problem) = match &error {
         ureq::Error::Timeout(_) => {
@@ -127,7 +127,7 @@ fn no_response(request: &Request<'_>, error: ureq::Error) -> Failure {
         ureq::Error::LargeResponseHeader(..) => {
             (ErrorKind::TooLarge, format!("the response headers are over {} KiB", MAX_HEADERS / 1024))
         }
-        // The error is of ureq-proto, which ureq does not re-export.
+        // The error's type is in ureq-proto, which ureq does not re-export.
         ureq::Error::Protocol(error) if error.to_string().ends_with("too many headers") => {
             (ErrorKind::TooLarge, format!("the response has over {MAX_HEADER_COUNT} headers"))
         }
@@ -142,7 +142,7 @@ fn no_response(request: &Request<'_>, error: ureq::Error) -> Failure {
     Failure { source: cause(error), ..Failure::new(stage, kind, problem) }
 }
 
-/// The failure of an attempt that received a status other than 2xx.
+/// Returns the failure of an attempt that received a status other than 2xx.
 fn error_status(http: &Http, request: &Request<'_>, response: Response) -> Failure {
     let status = response.status();
     let code = status.as_u16();
@@ -155,7 +155,7 @@ fn error_status(http: &Http, request: &Request<'_>, response: Response) -> Failu
         _ => format!("the server returned {code}"),
     };
     let wait = retry::retry_after(response.headers(), OffsetDateTime::now_utc());
-    // Proxies write `503 Service Unavailable` as the title.
+    // Proxies repeat the status in the title: `503 Service Unavailable`.
     let message = message_in(response.body()).filter(|_| kind == ErrorKind::Status);
     let message = message.map(|text| text.trim_start_matches(&format!("{code} ")).to_owned());
     Failure {
@@ -173,8 +173,8 @@ fn kept(mut response: Response) -> Box<Response> {
     Box::new(response)
 }
 
-/// Returns the error itself, if a caller can know it, without ureq's wrapper. The words of other errors of the
-/// connection are in the problem already.
+/// Returns the error without ureq's wrapper, if its type is public. For all other connection errors, the
+/// problem already contains the text.
 fn cause(error: ureq::Error) -> Option<Box<dyn StdError + Send + Sync>> {
     match error {
         ureq::Error::Io(error) => Some(Box::new(error)),

@@ -1,8 +1,8 @@
-//! The agent of ureq, and how it opens a connection: ureq's own connectors, with three additions.
+//! Creates ureq's agent, whose connections use ureq's own connectors with three additions.
 //!
 //! - [`NotSent`] marks an error before which nothing of the request was sent, and says where it occurred.
-//! - [`CachingResolver`] keeps the addresses of a host for a minute.
-//! - [`Socket`] saves half of a call's system calls.
+//! - [`CachingResolver`] caches the addresses of a host for a minute.
+//! - [`Socket`] halves the system calls of a call.
 //!
 //! `ureq::unversioned` may change in minor versions. This file implements its traits and calls the constructors of its
 //! connectors; it constructs none of its structs, because they gain fields.
@@ -29,18 +29,18 @@ use ureq::{Agent, Error, Proxy, ProxyProtocol};
 use super::settings::{BaseUrl, Configure, without_user};
 use super::{MAX_ADDRESS_AGE, proxy};
 
-/// Creates the agent, with its resolver: ureq's defaults, the TLS library and roots that the features select, and the
-/// environment's proxy. `configure` may change all of them.
+/// Creates the agent and its resolver, with ureq's defaults, the TLS library and roots that the features
+/// select, and the environment's proxy. `configure` may change all of them.
 pub(super) fn agent(
     base_url: &BaseUrl,
     user_agent: &str,
     configure: Configure,
 ) -> Result<(Agent, CachingResolver), String> {
-    // A proxy would look for a loopback host on its own machine, and receive the key.
+    // A proxy would resolve a loopback host to its own machine, and receive the key.
     let is_direct = base_url.is_loopback();
     let proxy =
         if is_direct { None } else { proxy::from_environment(&base_url.scheme, &base_url.authority)? };
-    // For a proxy, because our header does not reach it.
+    // Sets the user agent for proxies, because they do not receive our header.
     let config = Agent::config_builder().proxy(proxy).user_agent(user_agent);
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
     let config = config.tls_config(tls_config());
@@ -51,7 +51,7 @@ pub(super) fn agent(
     Ok((Agent::with_parts(config, connector(), resolver.clone()), resolver))
 }
 
-/// Rejects a configuration for which this build lacks a feature: ureq panics when it connects, or connects without it.
+/// Rejects a configuration that needs a missing feature, because ureq would panic, or connect without it.
 fn check_features(config: &Config, scheme: &Scheme) -> Result<(), String> {
     let proxy = config.proxy().map(Proxy::protocol);
     let is_socks = !matches!(proxy, None | Some(ProxyProtocol::Http | ProxyProtocol::Https));
@@ -69,7 +69,7 @@ fn check_features(config: &Config, scheme: &Scheme) -> Result<(), String> {
     }
 }
 
-/// Selects the TLS library and the roots of the features.
+/// Selects the TLS library and the roots according to the features.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 fn tls_config() -> TlsConfig {
     let is_rustls = cfg!(feature = "rustls");
@@ -80,7 +80,7 @@ fn tls_config() -> TlsConfig {
         .build()
 }
 
-/// Returns the feature of the TLS library or the roots that the configuration selects, if this build lacks it.
+/// Returns the feature that the configured TLS library or roots need, if this build lacks it.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 fn missing_for_tls(tls: &TlsConfig) -> Option<&'static str> {
     let is_platform = matches!(tls.root_certs(), RootCerts::PlatformVerifier);
@@ -91,7 +91,7 @@ fn missing_for_tls(tls: &TlsConfig) -> Option<&'static str> {
     }
 }
 
-/// Returns the parts of ureq's `DefaultConnector`, in two halves that mark their errors, and then [`Sockets`].
+/// Returns the two halves of ureq's `DefaultConnector`, which mark their errors, followed by [`Sockets`].
 fn connector() -> impl Connector {
     let connector = ();
     #[cfg(feature = "socks-proxy")]
@@ -109,7 +109,7 @@ fn connector() -> impl Connector {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Lookup,
-    /// TCP, and what a proxy does.
+    /// TCP and proxy.
     Connect,
     Tls,
 }
@@ -139,7 +139,7 @@ pub(super) struct NotSent {
 impl NotSent {
     fn mark(step: Step, uri: &Uri, error: Error) -> Error {
         match error {
-            // The connection to a proxy is opened within the one through it.
+            // An error of the connection to a proxy is marked already.
             Error::Other(marked) if marked.is::<Self>() => Error::Other(marked),
             error => {
                 let host = uri.authority().map(without_user).unwrap_or_default().to_owned();
@@ -148,7 +148,7 @@ impl NotSent {
         }
     }
 
-    /// Returns the mark, or else the error that has none.
+    /// Returns the mark, or an unmarked error itself.
     pub(super) fn of(error: Error) -> Result<Self, Error> {
         match error {
             Error::Other(error) => error.downcast().map(|marked| *marked).map_err(Error::Other),
@@ -156,7 +156,7 @@ impl NotSent {
         }
     }
 
-    /// Says what failed, with which host, and through which proxy.
+    /// Describes the failure, with the host and the proxy.
     pub(super) fn problem(&self, proxy: Option<&Proxy>) -> String {
         const HINT: &str = "; the cargo feature `platform-verifier` of handinger trusts the issuers that this \
                             machine trusts";
@@ -182,12 +182,12 @@ impl NotSent {
         }
     }
 
-    /// Reports whether a retry would end in the same way.
+    /// Reports whether a retry would fail in the same way.
     pub(super) fn is_final(&self) -> bool {
         match &self.error {
-            // 401 is tinyproxy's for a wrong password.
+            // tinyproxy returns 401 for a wrong password.
             Error::ConnectProxyFailed(_) => matches!(self.proxy_status(), Some(401 | 403 | 407)),
-            // A SOCKS password. The system's own errors, such as a firewall's EACCES, have a number.
+            // A wrong SOCKS password. Errors of the system, such as EACCES by a firewall, have a number.
             Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => error.raw_os_error().is_none(),
             _ => self.is_certificate_rejected() || self.has_no_roots(),
         }
@@ -201,7 +201,7 @@ impl NotSent {
         }
     }
 
-    /// The TLS libraries are not dependencies of this crate, so their errors are known by their words.
+    /// Recognizes errors by their text, because the TLS libraries are not dependencies of this crate.
     fn is_certificate_rejected(&self) -> bool {
         let text = self.error.to_string();
         let is_rustls = text.contains("invalid peer certificate");
@@ -211,7 +211,7 @@ impl NotSent {
         self.step == Step::Tls && (is_rustls || is_native)
     }
 
-    /// Reports the state of a container without `ca-certificates`, as the feature `platform-verifier` meets it.
+    /// Reports whether `platform-verifier` found no roots, as in a container without `ca-certificates`.
     fn has_no_roots(&self) -> bool {
         self.error.to_string().contains("No CA certificates")
     }
@@ -225,8 +225,8 @@ impl fmt::Display for NotSent {
 
 impl StdError for NotSent {}
 
-/// Keeps the addresses of a host for [`MAX_ADDRESS_AGE`], because ureq looks a host up before every request, also for a
-/// connection from its pool.
+/// Caches the addresses of a host for [`MAX_ADDRESS_AGE`], because ureq looks a host up before every request,
+/// even with a pooled connection.
 #[derive(Clone, Debug)]
 pub(super) struct CachingResolver {
     resolver: Arc<dyn Resolver>,
@@ -235,9 +235,9 @@ pub(super) struct CachingResolver {
 
 #[derive(Debug, Default)]
 struct Cache {
-    /// The base URL's host and, if there is one, the proxy's, each with the time of its lookup.
+    /// The hosts of the base URL and of any proxy, each with the time of its lookup.
     hosts: HashMap<(Option<Scheme>, Option<Authority>), (ResolvedSocketAddrs, Instant)>,
-    /// How often the addresses have been forgotten.
+    /// The number of times that the cache has been cleared.
     failures: usize,
 }
 
@@ -246,11 +246,11 @@ impl CachingResolver {
         Self { resolver: Arc::new(resolver), cache: Arc::default() }
     }
 
-    /// Forgets all addresses, and rotates those of later lookups by one more: ureq ends at some errors that concern a
-    /// single address, such as the EACCES of a firewall.
+    /// Clears the cache, and rotates the addresses of later lookups by one more, because ureq does not try
+    /// the next address after some errors of a single one, such as EACCES by a firewall.
     pub(super) fn forget(&self) {
         let mut cache = self.cache();
-        // Several threads that fail with the same addresses rotate them once.
+        // If several threads fail with the same addresses, only the first rotates them.
         if !cache.hosts.is_empty() {
             cache.hosts.clear();
             cache.failures = cache.failures.wrapping_add(1);
@@ -269,7 +269,7 @@ impl Resolver for CachingResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        // The scheme, because each address has a port.
+        // The key includes the scheme, because each address has a port.
         let host = (uri.scheme().cloned(), uri.authority().cloned());
         if let Some((addresses, looked_up)) = self.cache().hosts.get(&host)
             && looked_up.elapsed() < MAX_ADDRESS_AGE
@@ -286,7 +286,7 @@ impl Resolver for CachingResolver {
     }
 }
 
-/// Wraps each connection that is not within another into a [`Socket`].
+/// Wraps each connection into a [`Socket`], except those through a proxy.
 #[derive(Debug)]
 struct Sockets;
 
@@ -299,7 +299,7 @@ impl<In: Transport> Connector<In> for Sockets {
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
         let Some(transport) = chained else { return Ok(None) };
-        // The connection to a proxy is opened by a call of its own, without a proxy in its configuration.
+        // ureq opens the connection to a proxy by a separate call, without a proxy in its configuration.
         let is_within_another = details.config.proxy().is_some();
         Ok(Some(if is_within_another {
             Box::new(transport)
@@ -309,12 +309,12 @@ impl<In: Transport> Connector<In> for Sockets {
     }
 }
 
-/// A connection that costs fewer system calls: of the ten that ureq makes for a call, five are left.
+/// A connection with fewer system calls: five instead of the ten that ureq makes for a call.
 ///
-/// - ureq asks a connection whether it is open when a call is done with it, and again before the next one. Only the
-///   second reply matters, so the first is given without asking.
-/// - ureq sets a socket's timeouts when they are not those of the last time, and what is left of a minute never is.
-///   Systems measure them no finer than in milliseconds; passed on in [`whole_millis`], they mostly are the same.
+/// - ureq checks whether a connection is open at the end of a call, and again before the next call. Only the
+///   second check matters, so the first one returns true without a system call.
+/// - ureq sets a socket's timeout whenever it differs from the last one, and the rest of the timeout always differs.
+///   [`whole_millis`] makes most of them equal, because systems measure them in milliseconds at best.
 #[derive(Debug)]
 struct Socket<T> {
     transport: T,

@@ -1,4 +1,4 @@
-//! The proxy that the environment sets, read as curl reads it, because people copy the same lines everywhere.
+//! Reads the environment's proxy as curl does, because users copy the same lines everywhere.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,15 +16,15 @@ const HTTP: &[&str] = &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 const NO_PROXY: &[&str] = &["no_proxy", "NO_PROXY"];
 
 /// The characters to encode in a user and password, because the `http` crate rejects some, such as the
-/// backslash of `DOMAIN\user`. A `%` stands before a character that is encoded already.
+/// backslash of `DOMAIN\user`. A `%` is kept, because it begins an encoded character.
 const USERINFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'%').remove(b':').remove(b'@');
 
 /// Returns the proxy that the environment sets for requests to `scheme://authority`, if any.
 ///
 /// # Errors
 ///
-/// A value that cannot be used is an error, because a direct connection in its place would go unnoticed. The
-/// message names the variable, and never repeats its value, which may hold a password.
+/// An unusable value is an error, because a direct connection instead would go unnoticed. The message names
+/// the variable, but never repeats its value, because it may contain a password.
 pub(super) fn from_environment(scheme: &Scheme, authority: &Authority) -> Result<Option<Proxy>, String> {
     from_variables(scheme, authority, |name| env::var_os(name))
 }
@@ -45,7 +45,7 @@ fn from_variables(
     parse(value.trim()).map(Some).map_err(|problem| format!("{name} {problem}"))
 }
 
-/// Returns the first variable whose value is more than white space, with its name.
+/// Returns the name and value of the first variable that is not blank.
 fn first_set(
     names: &[&'static str],
     lookup: impl Fn(&str) -> Option<OsString>,
@@ -60,7 +60,7 @@ fn first_set(
     Ok(None)
 }
 
-/// Reads `scheme://user:password@host:port/`, in which all but the host is optional.
+/// Parses `scheme://user:password@host:port/`, in which only the host is required.
 fn parse(value: &str) -> Result<Proxy, &'static str> {
     let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
     if ProxyProtocol::try_from(scheme).is_err() {
@@ -72,7 +72,7 @@ fn parse(value: &str) -> Result<Proxy, &'static str> {
     if host.is_empty() {
         return Err("has no host");
     }
-    // ureq takes a port that is none for a missing one, and `+80` for 80.
+    // ureq treats an invalid port as a missing one, and `+80` as 80.
     if port.is_some_and(|port| port.starts_with('+') || port.parse::<NonZeroU16>().is_err()) {
         return Err("has an invalid port");
     }
@@ -80,7 +80,7 @@ fn parse(value: &str) -> Result<Proxy, &'static str> {
     Proxy::new(&format!("{scheme}://{userinfo}{server}")).map_err(|_| "is not the URL of a proxy")
 }
 
-/// Splits `host:port`. The colons of an IPv6 address begin no port, with brackets around it or without.
+/// Splits `host:port`. The colons of an IPv6 address are part of the host, even without brackets.
 fn split_port(server: &str) -> (&str, Option<&str>) {
     match server.rsplit_once(':') {
         Some((host, port)) if host.ends_with(']') || !host.contains(':') => (host, Some(port)),
@@ -102,7 +102,7 @@ fn is_excluded(host: &str, port: u16, no_proxy: &str) -> bool {
     })
 }
 
-/// Matches a domain and those below it, for `example.com` as for `.example.com` and `*.example.com`.
+/// Matches a domain and its subdomains, for the patterns `example.com`, `.example.com` and `*.example.com`.
 fn is_in_domain(host: &str, pattern: &str) -> bool {
     let domain = pattern.strip_prefix("*.").or(pattern.strip_prefix('.')).unwrap_or(pattern);
     let below = host.strip_suffix(domain.trim_end_matches('.'));

@@ -1,4 +1,4 @@
-//! Reading a response: its body within bounds, and the message in an error's body.
+//! Reads a response's body up to a limit, and finds the message in an error's body.
 
 use std::io::Read;
 
@@ -7,7 +7,7 @@ use ureq::Body;
 
 use crate::lenient::from_json;
 
-/// Appends the body to `bytes`; after an error (over the limit, truncated, too slow) they hold what came.
+/// Appends the body to `bytes`. After an error (too large, truncated, too slow), they hold the part received.
 pub(super) fn read(mut body: Body, limit: usize, bytes: &mut Vec<u8>) -> Result<(), ureq::Error> {
     let announced = body.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     bytes.reserve_exact(announced.min(limit));
@@ -17,7 +17,7 @@ pub(super) fn read(mut body: Body, limit: usize, bytes: &mut Vec<u8>) -> Result<
 
 pub(super) const NOT_DOCUMENTED: &str = "the response is not what the API documents";
 
-/// Says what came in place of the API's JSON, with the title of a page. Other text may hold a token.
+/// Describes an unexpected body, with the title of a page. Omits other text, because it may hold a token.
 pub(super) fn describe_unusable(body: &[u8]) -> (&'static str, Option<String>) {
     let text = String::from_utf8_lossy(body);
     let text = text.trim_start_matches('\u{feff}').trim_start();
@@ -51,7 +51,7 @@ fn in_json(text: &str) -> Option<String> {
     texts.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
 }
 
-/// Returns the title of a page or, without one, its first heading: a proxy writes `502 Bad Gateway` there.
+/// Returns the title of a page or else its first heading, where proxies write `502 Bad Gateway`.
 fn title_of(page: &str) -> Option<String> {
     let lowercase = page.to_ascii_lowercase(); // of the same length
     let text_of = |element: &str| {

@@ -1,4 +1,4 @@
-//! Which failure is retried, and when: pure functions, after RFC 9110 §9.2.2.
+//! Decides whether and when to retry a failure, after RFC 9110 §9.2.2. All functions are pure.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ use ureq::http::{HeaderMap, Method, StatusCode};
 use super::{LONGEST_TIME, MAX_RETRY_WAIT};
 use crate::error::{Failure, Stage};
 
-/// The waits if the server does not ask for one: the first, doubled for every further one, and the last.
+/// The first wait if the server does not ask for one, doubled for each further one up to the last.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LAST_BACKOFF: Duration = Duration::from_secs(8);
 
 /// The consequences of a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// A retry may succeed where the attempt failed.
+    /// A retry may succeed.
     pub(super) is_transient: bool,
     /// A retry may succeed, and cannot apply a change twice.
     pub(super) retry: bool,
     pub(super) may_have_been_applied: bool,
 }
 
-/// The table in the documentation of `Error`, line by line.
+/// Implements the table in the documentation of `Error`.
 pub(super) fn judge(method: &Method, failure: &Failure) -> Verdict {
     let may_have_been_applied = match failure.stage {
         Stage::Blocked | Stage::NotSent => false,
         // After a 303, the change was made, and its result is elsewhere (RFC 9110 §15.4.4).
         Stage::NoResponse | Stage::Unusable | Stage::Status(StatusCode::SEE_OTHER) => true,
-        // Statuses that are not defined are those of a server's error (RFC 9110 §15), and 101 says nothing.
+        // An undefined status counts as a server error (RFC 9110 §15), and 101 says nothing about the change.
         Stage::Status(status) => !(status.is_redirection() || status.is_client_error()),
     };
     let is_transient = match failure.stage {
@@ -73,13 +73,13 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
-/// Returns how long the response asks to wait: zero if the time is over, `None` if it does not ask in a valid form.
+/// Returns the wait for which the response asks: zero for a past date, `None` if absent or invalid.
 pub(super) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
     let millis = text(headers, "retry-after-ms").and_then(decimal).map(|millis| seconds(millis / 1000.0));
     millis.or_else(|| {
         let value = text(headers, "retry-after")?;
         decimal(value).map(seconds).or_else(|| {
-            // The server's clock, because the local one may differ.
+            // Uses the server's clock, because the local one may differ.
             let now = text(headers, "date").and_then(http_date).unwrap_or(now);
             let wait = Duration::try_from(http_date(value)? - now).unwrap_or(Duration::ZERO);
             Some(wait.min(LONGEST_TIME))
@@ -87,12 +87,12 @@ pub(super) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Du
     })
 }
 
-/// An IMF-fixdate (RFC 9110 §5.6.7).
+/// Parses an IMF-fixdate (RFC 9110 §5.6.7).
 fn http_date(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Rfc2822).ok()
 }
 
-/// A number of digits and at most one point, unlike what `f64` would accept: no sign, no exponent, no `inf` or `NaN`.
+/// Parses digits with at most one point. Unlike `f64`, accepts no sign, no exponent, no `inf` and no `NaN`.
 fn decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     plain.then(|| text.parse().ok()).flatten()

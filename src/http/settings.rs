@@ -1,4 +1,4 @@
-//! The base URL and the headers of all requests: what `build()` rejects.
+//! The base URL and the headers of all requests, with the checks of `build()`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,25 +21,24 @@ pub(crate) struct Settings {
     pub(crate) base_url: Setting,
     pub(crate) allow_insecure_http: bool,
     pub(crate) user_agent: String,
-    /// Names and values.
     pub(crate) headers: Vec<(String, Setting)>,
     pub(crate) configure: Configure,
     pub(crate) sleep: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
-/// A text, and the environment variable that it comes from, if it does.
+/// A setting's text, and the environment variable that contained it, if any.
 pub(crate) struct Setting {
     pub(super) value: String,
     variable: Option<&'static str>,
 }
 
 impl Setting {
-    /// Trims the value, because a file, a paste or a variable brings white space along.
+    /// Trims the value, because values from files, pastes and variables often have white space around them.
     pub(crate) fn new(value: impl AsRef<str>, variable: Option<&'static str>) -> Self {
         Self { value: value.as_ref().trim().to_owned(), variable }
     }
 
-    /// Reads the value with a function. Its error then names the variable.
+    /// Reads the value with a function, and adds the variable's name to its error.
     pub(super) fn read<T>(&self, read: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
         read(&self.value).map_err(|problem| match self.variable {
             Some(variable) => format!("{variable}: {problem}"),
@@ -51,14 +50,14 @@ impl Setting {
 pub(super) struct BaseUrl {
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
-    /// The complete URL, without a slash at its end.
+    /// The complete URL without a trailing slash.
     pub(super) text: String,
 }
 
 impl BaseUrl {
-    /// Reads a base URL to which the key may be sent.
+    /// Parses a base URL, and rejects one to which the key must not be sent.
     pub(super) fn parse(url: &str, allow_insecure_http: bool) -> Result<Self, String> {
-        // The `http` crate accepts a path that is not ASCII, and would send it as it is.
+        // The `http` crate accepts a path that is not ASCII, and would send it unencoded.
         let uri = url.parse::<Uri>().ok().filter(|_| url.is_ascii());
         let parts = uri.ok_or("the base URL is not a URL")?.into_parts();
         let scheme = parts.scheme.filter(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
@@ -81,7 +80,7 @@ impl BaseUrl {
         Ok(base_url)
     }
 
-    /// Describes the target of a redirect: its origin alone, because a path may hold a secret.
+    /// Describes the target of a redirect by its origin, because a path may hold a secret.
     pub(super) fn describe_location(&self, location: &HeaderValue) -> String {
         let location = String::from_utf8_lossy(location.as_bytes());
         let location = location.split(['?', '#']).next().unwrap_or_default();
@@ -104,7 +103,7 @@ impl BaseUrl {
     }
 }
 
-/// Reads an IP address, in brackets or without.
+/// Parses an IP address, with or without brackets.
 pub(super) fn address(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     bare.unwrap_or(host).parse().ok()
@@ -115,8 +114,8 @@ pub(super) fn without_user(authority: &Authority) -> &str {
     authority.as_str().rsplit('@').next().unwrap_or_default()
 }
 
-/// Reports whether the authority is exactly a host and at most a port, because the `http` crate ends a host at the first
-/// `]`, and ureq takes an invalid port for the scheme's.
+/// Reports whether the authority is exactly a host with an optional port, because the `http` crate ends a
+/// host at the first `]`, and ureq replaces an invalid port by the scheme's.
 fn is_host_and_port(authority: &Authority) -> bool {
     let host = authority.host();
     let port = authority.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
@@ -126,7 +125,7 @@ fn is_host_and_port(authority: &Authority) -> bool {
 /// Returns the headers of every request.
 pub(super) fn headers(settings: &Settings) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    // ureq would make this one anew for each request.
+    // Set here, because ureq would create it again for each request.
     let encoding = if cfg!(feature = "gzip") { "gzip" } else { "identity" };
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     headers.insert(header::AUTHORIZATION, settings.api_key.read(authorization)?);
@@ -134,7 +133,7 @@ pub(super) fn headers(settings: &Settings) -> Result<HeaderMap, String> {
     headers.insert(header::USER_AGENT, printable("the user agent", &settings.user_agent)?);
     for (name, setting) in &settings.headers {
         let (name, value) = setting.read(|value| custom(name, value))?;
-        // `insert` panics beyond some thousands of headers.
+        // `insert` would panic beyond some thousands of headers.
         headers.try_insert(name, value).map_err(|_| "there are too many headers")?;
     }
     Ok(headers)
@@ -144,7 +143,7 @@ fn authorization(key: &str) -> Result<HeaderValue, String> {
     if key.is_empty() {
         return Err("the API key is blank".into());
     }
-    // Docker's `--env-file` keeps the quotes of a line, and a copied header keeps its scheme.
+    // Docker's `--env-file` keeps quotes, and a copied header keeps its scheme.
     if key.starts_with(['"', '\'']) || key.ends_with(['"', '\'']) {
         return Err("the API key is in quotes".into());
     }
@@ -174,7 +173,7 @@ fn is_reserved(name: &HeaderName) -> bool {
     FRAMING.contains(&name) || OWN.contains(&name) || name.starts_with("content-")
 }
 
-/// Rejects the tabs and non-ASCII characters that `HeaderValue` by itself accepts.
+/// Rejects tabs and non-ASCII characters, which `HeaderValue` alone would accept.
 fn printable(what: &str, text: &str) -> Result<HeaderValue, String> {
     let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     let value = HeaderValue::from_str(text).ok().filter(|_| is_printable);
