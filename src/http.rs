@@ -130,7 +130,7 @@ impl Http {
     /// Checks the settings, without any I/O.
     pub(crate) fn new(settings: Settings) -> Result<Self, String> {
         let base_url = settings.base_url.read(|url| BaseUrl::parse(url, settings.allow_insecure_http))?;
-        let headers = settings::headers(&settings)?;
+        let headers = settings::headers(&settings, &base_url.authority)?;
         let (agent, resolver) = connect::agent(&base_url, &settings.user_agent, settings.configure)?;
         let values = settings.headers.into_iter().map(|(_, setting)| setting.value);
         let secrets = values.chain([settings.api_key.value]).collect();

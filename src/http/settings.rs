@@ -123,9 +123,10 @@ fn is_host_and_port(authority: &Authority) -> bool {
 }
 
 /// Returns the headers of every request.
-pub(super) fn headers(settings: &Settings) -> Result<HeaderMap, String> {
+pub(super) fn headers(settings: &Settings, authority: &Authority) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    // Set here, because ureq would create it again for each request.
+    // These two are set here, because ureq would create them again for each request.
+    headers.insert(header::HOST, printable("the base URL", authority.as_str())?);
     let encoding = if cfg!(feature = "gzip") { "gzip" } else { "identity" };
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     headers.insert(header::AUTHORIZATION, settings.api_key.read(authorization)?);
