@@ -1,7 +1,7 @@
 //! `Follow`, over sockets. Its rules are tested against a model in `src/follow/tests.rs`.
 
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use handinger::fake::FakeHandinger;
 use handinger::{ErrorKind, HandingerClient, WebhookExecution};
@@ -129,7 +129,6 @@ fn channel_stops_a_program_that_polls_at_once() {
     let fake = fake_with(1);
     let (stopper, stop) = mpsc::channel();
     let mut follow = fake.client().follow(WORKER).interval(3600 * SECOND);
-    let start = Instant::now();
     std::thread::scope(|scope| {
         let daemon = scope.spawn(move || {
             loop {
@@ -144,7 +143,6 @@ fn channel_stops_a_program_that_polls_at_once() {
         stopper.send(()).unwrap();
         daemon.join().unwrap();
     });
-    assert!(start.elapsed() < 10 * SECOND);
     assert_eq!(fake.request_count(), 2);
 }
 
