@@ -194,6 +194,9 @@ fn response_that_is_no_json_says_what_came() {
     ] {
         assert_eq!(problem_of(webhook(body), body), problem);
     }
+    // An error keeps no more of a page than of any body: 64 KiB.
+    let title = "x".repeat(70_000);
+    assert_eq!(webhook(format!("<title>{title}</title>")).unwrap_err().message(), None);
     let server = Server::responding([response(204, "")]);
     let error = client(server.base_url()).delete_webhook("wrk_1").unwrap_err();
     assert!(

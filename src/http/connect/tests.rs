@@ -57,6 +57,7 @@ fn addresses_are_rotated_by_one_after_each_failure() {
         assert_eq!(ports(&resolver, "https://handinger.test"), expected);
         assert_eq!(ports(&resolver, "https://handinger.test"), expected);
         resolver.forget();
+        resolver.forget(); // by another thread that has failed with the same addresses
     }
 }
 
@@ -86,4 +87,12 @@ fn firewall_does_not_pass_for_a_rejected_password() {
             NotSent { step: Step::Connect, host: "handinger.test".into(), error: Error::Io(error) };
         assert_eq!(not_sent.is_final(), is_final, "{not_sent}");
     }
+}
+
+#[test]
+fn machine_without_roots_is_named_and_final() {
+    let error = std::io::Error::other("unexpected error: No CA certificates were loaded from the system");
+    let not_sent = NotSent { step: Step::Tls, host: "handinger.test".into(), error: Error::Io(error) };
+    assert_eq!(not_sent.problem(None), "this machine has no root certificates");
+    assert!(not_sent.is_final());
 }
