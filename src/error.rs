@@ -132,7 +132,7 @@ pub enum ErrorKind {
     InvalidInput,
     /// No connection could be opened: name lookup, TCP, proxy or TLS handshake failed. Nothing of the request was sent.
     Connect,
-    /// The connection was lost, or the response was truncated or not valid HTTP.
+    /// The connection was lost, or the response was truncated or malformed.
     Transport,
     /// No complete response arrived within the `timeout` of an attempt or the `total_timeout`, or no
     /// connection could be opened within the `connect_timeout`.

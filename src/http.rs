@@ -37,8 +37,6 @@ pub(crate) type Response = ureq::http::Response<Vec<u8>>;
 const MIB: usize = 1024 * 1024;
 /// The maximum size of a response's header section, in bytes.
 const MAX_HEADERS: usize = 64 * 1024;
-/// The maximum number of a response's headers, which is ureq's own limit.
-const MAX_HEADER_COUNT: usize = 128;
 /// The maximum size of a response body, in bytes after decompression.
 const MAX_BODY: usize = 10 * MIB;
 /// The maximum size of the body in an error, in bytes.

@@ -11,7 +11,7 @@ use ureq::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 
 use super::connect::NotSent;
 use super::response::{NOT_DOCUMENTED, describe_unusable, message_in, read};
-use super::{Http, MAX_BODY, MAX_HEADER_COUNT, MAX_HEADERS, MAX_KEPT_BODY, MIB, Request, Response, retry};
+use super::{Http, MAX_BODY, MAX_HEADERS, MAX_KEPT_BODY, MIB, Request, Response, retry};
 use crate::error::{ErrorKind, Failure, Stage};
 use crate::lenient::from_json;
 
@@ -127,16 +127,8 @@ fn no_response(request: &Request<'_>, error: ureq::Error) -> Failure {
         ureq::Error::LargeResponseHeader(..) => {
             (ErrorKind::TooLarge, format!("the response headers are over {} KiB", MAX_HEADERS / 1024))
         }
-        // The error's type is in ureq-proto, which ureq does not re-export.
-        ureq::Error::Protocol(error) if error.to_string().ends_with("too many headers") => {
-            (ErrorKind::TooLarge, format!("the response has over {MAX_HEADER_COUNT} headers"))
-        }
         ureq::Error::Io(_) => (ErrorKind::Transport, "connection lost".to_owned()),
-        #[cfg(feature = "gzip")]
-        ureq::Error::Decompress(..) => {
-            (ErrorKind::Transport, "the compressed response is truncated or malformed".to_owned())
-        }
-        _ => (ErrorKind::Transport, "the response is not valid HTTP".to_owned()),
+        _ => (ErrorKind::Transport, "the response is truncated or malformed".to_owned()),
     };
     let stage = if kind == ErrorKind::TooLarge { Stage::Unusable } else { Stage::NoResponse };
     Failure { source: cause(error), ..Failure::new(stage, kind, problem) }

@@ -8,6 +8,7 @@
 //! connectors; it constructs none of its structs, because they gain fields.
 
 use std::collections::HashMap;
+use std::env;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io::ErrorKind;
@@ -38,8 +39,8 @@ pub(super) fn agent(
 ) -> Result<(Agent, CachingResolver), String> {
     // A proxy would resolve a loopback host to its own machine, and receive the key.
     let is_direct = base_url.is_loopback();
-    let proxy =
-        if is_direct { None } else { proxy::from_environment(&base_url.scheme, &base_url.authority)? };
+    let variable = |name: &str| if is_direct { None } else { env::var_os(name) };
+    let proxy = proxy::from_variables(&base_url.scheme, &base_url.authority, variable)?;
     // Sets the user agent for proxies, because they do not receive our header.
     let config = Agent::config_builder().proxy(proxy).user_agent(user_agent);
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
@@ -104,6 +105,9 @@ fn connector() -> impl Connector {
     let connector = connector.chain(Marked(Step::Tls, transport::NativeTlsConnector::default()));
     connector.chain(Sockets)
 }
+
+/// The text of `platform-verifier` on a machine without `ca-certificates`, as small containers are.
+const NO_ROOTS: &str = "No CA certificates";
 
 /// A step on the way to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,10 +176,14 @@ impl NotSent {
                 let status = self.proxy_status().map(|status| format!(", which returned {status}"));
                 format!("could not connect to {peer}{via}{}", status.unwrap_or_default())
             }
-            Step::Tls if self.has_no_roots() => "this machine has no root certificates".to_owned(),
             Step::Tls if self.is_certificate_rejected() => {
-                let is_unknown = self.error.to_string().contains("UnknownIssuer");
-                let hint = if is_unknown && cfg!(not(feature = "platform-verifier")) { HINT } else { "" };
+                let hint = match self.error.to_string() {
+                    text if text.contains(NO_ROOTS) => "; this machine has no root certificates",
+                    text if text.contains("UnknownIssuer") && cfg!(not(feature = "platform-verifier")) => {
+                        HINT
+                    }
+                    _ => "",
+                };
                 format!("the certificate of {peer}{via} was rejected{hint}")
             }
             Step::Tls => format!("could not complete the TLS handshake with {peer}{via}"),
@@ -189,7 +197,7 @@ impl NotSent {
             Error::ConnectProxyFailed(_) => matches!(self.proxy_status(), Some(401 | 403 | 407)),
             // A wrong SOCKS password. Errors of the system, such as EACCES by a firewall, have a number.
             Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => error.raw_os_error().is_none(),
-            _ => self.is_certificate_rejected() || self.has_no_roots(),
+            _ => self.is_certificate_rejected(),
         }
     }
 
@@ -208,12 +216,7 @@ impl NotSent {
         let is_native = text.contains("certificate verify failed") // OpenSSL
             || text.contains("certificate was not trusted") // macOS
             || text.contains("certificate chain"); // Windows
-        self.step == Step::Tls && (is_rustls || is_native)
-    }
-
-    /// Reports whether `platform-verifier` found no roots, as in a container without `ca-certificates`.
-    fn has_no_roots(&self) -> bool {
-        self.error.to_string().contains("No CA certificates")
+        self.step == Step::Tls && (is_rustls || is_native || text.contains(NO_ROOTS))
     }
 }
 

@@ -1,13 +1,12 @@
 //! Reads the environment's proxy as curl does, because users copy the same lines everywhere.
 
-use std::env;
 use std::ffi::OsString;
 use std::net::IpAddr::{self, V4, V6};
 use std::num::NonZeroU16;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ureq::Proxy;
 use ureq::http::uri::{Authority, Scheme};
-use ureq::{Proxy, ProxyProtocol};
 
 use super::settings::address;
 
@@ -19,17 +18,13 @@ const NO_PROXY: &[&str] = &["no_proxy", "NO_PROXY"];
 /// backslash of `DOMAIN\user`. A `%` is kept, because it begins an encoded character.
 const USERINFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'%').remove(b':').remove(b'@');
 
-/// Returns the proxy that the environment sets for requests to `scheme://authority`, if any.
+/// Returns the proxy that environment variables set for requests to `scheme://authority`, if any.
 ///
 /// # Errors
 ///
 /// An unusable value is an error, because a direct connection instead would go unnoticed. The message names
 /// the variable, but never repeats its value, because it may contain a password.
-pub(super) fn from_environment(scheme: &Scheme, authority: &Authority) -> Result<Option<Proxy>, String> {
-    from_variables(scheme, authority, |name| env::var_os(name))
-}
-
-fn from_variables(
+pub(super) fn from_variables(
     scheme: &Scheme,
     authority: &Authority,
     lookup: impl Fn(&str) -> Option<OsString>,
@@ -63,9 +58,6 @@ fn first_set(
 /// Parses `scheme://user:password@host:port/`, in which only the host is required.
 fn parse(value: &str) -> Result<Proxy, &'static str> {
     let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
-    if ProxyProtocol::try_from(scheme).is_err() {
-        return Err("has a scheme other than http, https, socks4, socks4a, socks5 and socks5h");
-    }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let (userinfo, server) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
     let (host, port) = split_port(server);
@@ -77,7 +69,8 @@ fn parse(value: &str) -> Result<Proxy, &'static str> {
         return Err("has an invalid port");
     }
     let userinfo = utf8_percent_encode(userinfo, USERINFO);
-    Proxy::new(&format!("{scheme}://{userinfo}{server}")).map_err(|_| "is not the URL of a proxy")
+    Proxy::new(&format!("{scheme}://{userinfo}{server}"))
+        .map_err(|_| "is not the URL of an HTTP or SOCKS proxy")
 }
 
 /// Splits `host:port`. The colons of an IPv6 address are part of the host, even without brackets.

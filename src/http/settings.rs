@@ -84,22 +84,20 @@ impl BaseUrl {
     pub(super) fn describe_location(&self, location: &HeaderValue) -> String {
         let location = String::from_utf8_lossy(location.as_bytes());
         let location = location.split(['?', '#']).next().unwrap_or_default();
-        let scheme = if location.starts_with("//") { format!("{}:", self.scheme) } else { String::new() };
-        let location = format!("{scheme}{location}");
         let uri = location.parse::<Uri>().unwrap_or_default();
         match (uri.scheme(), uri.authority()) {
             (Some(scheme), Some(authority)) if *scheme != self.scheme || *authority != self.authority => {
                 one_line(&format!("{scheme}://{}", without_user(authority)))
             }
-            (None, _) if location.contains("://") => "an invalid URL".to_owned(),
+            (None, _) if location.contains("//") => "another URL".to_owned(),
             _ => "another path of the server".to_owned(),
         }
     }
 
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.authority.host();
-        let is_address = |address: IpAddr| address.to_canonical().is_loopback();
-        host.eq_ignore_ascii_case("localhost") || address(host).is_some_and(is_address)
+        host.eq_ignore_ascii_case("localhost")
+            || address(host).is_some_and(|address| address.to_canonical().is_loopback())
     }
 }
 

@@ -70,8 +70,6 @@ fn endless_body_of_an_error_status_is_read_in_part() {
 fn endless_headers_are_an_error() {
     let one = endless("HTTP/1.1 200 OK\r\nX-Long: ", vec![b'x'; 4096]);
     assert_eq!(outcome(&one), "TooLarge: the response headers are over 64 KiB");
-    let many = endless("HTTP/1.1 200 OK\r\n", b"X-Many: x\r\n".repeat(400));
-    assert_eq!(outcome(&many), "TooLarge: the response has over 128 headers");
 }
 
 /// Sends endless zeros, compressed to a thousandth. A full flush makes the bytes independent of those before them, so

@@ -9,7 +9,7 @@ use handinger::ureq::Proxy;
 use handinger::{Error, ErrorKind, HandingerClient, Webhook};
 use serde_json::json;
 
-use crate::support::{Server, WEBHOOK, builder, client, response, response_with, unlistened};
+use crate::support::{Server, builder, client, response, response_with, unlistened};
 
 const KEPT: usize = 64 * 1024;
 
@@ -86,7 +86,7 @@ fn failures() -> Vec<(Error, String)> {
             client(hanging_up.base_url()).delete_webhook("a/b"),
             "delete webhook of worker a%2Fb: connection lost (3 attempts); the change may have been applied",
         ),
-        receives("220 smtp.example.com ESMTP\r\n\r\n", "the response is not valid HTTP (3 attempts)"),
+        receives("220 smtp.example.com ESMTP\r\n\r\n", "the response is truncated or malformed (3 attempts)"),
         receives(
             response_with(303, &[("Location", "/elsewhere")], ""),
             "the server redirects (303) to another path of the server, which is not followed; \
@@ -114,7 +114,6 @@ fn failures() -> Vec<(Error, String)> {
             response(200, r#"{"error":"no"}"#),
             "the response is not what the API documents; the change may have been applied",
         ),
-        receives(response_with(200, &[("X-Many", "1"); 200], WEBHOOK), "the response has over 128 headers"),
         (
             not_found.list_executions("wrk_1", 7).unwrap_err(),
             "list executions of worker wrk_1, page 7: the server returned 404: worker not found".into(),
