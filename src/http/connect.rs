@@ -1,8 +1,7 @@
-//! Creates ureq's agent, whose connections use ureq's own connectors with three additions.
+//! Creates ureq's agent, whose connections use ureq's own connectors with two additions.
 //!
 //! - [`NotSent`] marks an error before which nothing of the request was sent, and says where it occurred.
 //! - [`CachingResolver`] caches the addresses of a host for a minute.
-//! - [`Socket`] halves the system calls of a call.
 //!
 //! `ureq::unversioned` may change in minor versions. This file implements its traits and calls the constructors of its
 //! connectors; it constructs none of its structs, because they gain fields.
@@ -12,9 +11,8 @@ use std::env;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io::ErrorKind;
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -22,9 +20,7 @@ use ureq::http::uri::{Authority, Scheme};
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    self, Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
-};
+use ureq::unversioned::transport::{self, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Agent, Error, Proxy, ProxyProtocol};
 
 use super::settings::{BaseUrl, Configure, without_user};
@@ -92,18 +88,19 @@ fn missing_for_tls(tls: &TlsConfig) -> Option<&'static str> {
     }
 }
 
-/// Returns the two halves of ureq's `DefaultConnector`, which mark their errors, followed by [`Sockets`].
+/// Returns the two halves of ureq's `DefaultConnector`, which mark their errors.
 fn connector() -> impl Connector {
     let connector = ();
     #[cfg(feature = "socks-proxy")]
     let connector = connector.chain(transport::SocksConnector::default());
-    let connector = connector.chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+    let connector = connector.chain(transport::ConnectProxyConnector::default());
+    let connector = connector.chain(transport::TcpConnector::default());
     let connector = ().chain(Marked(Step::Connect, connector));
     #[cfg(feature = "rustls")]
     let connector = connector.chain(Marked(Step::Tls, transport::RustlsConnector::default()));
     #[cfg(feature = "native-tls")]
     let connector = connector.chain(Marked(Step::Tls, transport::NativeTlsConnector::default()));
-    connector.chain(Sockets)
+    connector
 }
 
 /// The text of `platform-verifier` on a machine without `ca-certificates`, as small containers are.
@@ -287,73 +284,6 @@ impl Resolver for CachingResolver {
         cache.hosts.insert(host, (addresses.clone(), Instant::now()));
         Ok(addresses)
     }
-}
-
-/// Wraps each connection into a [`Socket`], except those through a proxy.
-#[derive(Debug)]
-struct Sockets;
-
-impl<In: Transport> Connector<In> for Sockets {
-    type Out = Box<dyn Transport>;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, Error> {
-        let Some(transport) = chained else { return Ok(None) };
-        // ureq opens the connection to a proxy by a separate call, without a proxy in its configuration.
-        let is_within_another = details.config.proxy().is_some();
-        Ok(Some(if is_within_another {
-            Box::new(transport)
-        } else {
-            Box::new(Socket { transport, in_use: false })
-        }))
-    }
-}
-
-/// A connection with fewer system calls: five instead of the ten that ureq makes for a call.
-///
-/// - ureq checks whether a connection is open at the end of a call, and again before the next call. Only the
-///   second check matters, so the first one returns true without a system call.
-/// - ureq sets a socket's timeout whenever it differs from the last one, and the rest of the timeout always differs.
-///   [`whole_millis`] makes most of them equal, because systems measure them in milliseconds at best.
-#[derive(Debug)]
-struct Socket<T> {
-    transport: T,
-    in_use: bool,
-}
-
-impl<T: Transport> Transport for Socket<T> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.transport.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.in_use = true;
-        self.transport.transmit_output(amount, whole_millis(timeout))
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.transport.await_input(whole_millis(timeout))
-    }
-
-    fn is_open(&mut self) -> bool {
-        mem::take(&mut self.in_use) || self.transport.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.transport.is_tls()
-    }
-}
-
-/// Rounds the timeout up to the next millisecond.
-fn whole_millis(mut timeout: NextTimeout) -> NextTimeout {
-    if let transport::time::Duration::Exact(after) = timeout.after {
-        let millis = Duration::new(after.as_secs(), after.subsec_millis() * 1_000_000);
-        timeout.after = (millis + Duration::from_millis(1)).into();
-    }
-    timeout
 }
 
 #[cfg(test)]
