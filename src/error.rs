@@ -141,8 +141,7 @@ pub enum ErrorKind {
     Redirect,
     /// The server returned a status that is neither 2xx nor 3xx.
     Status,
-    /// The response exceeds a limit: a body over 10 MiB after decompression, headers over 64 KiB, or more than 128
-    /// headers.
+    /// The response exceeds a limit: a body over 10 MiB after decompression, or headers over 64 KiB.
     TooLarge,
     /// The body of a 2xx response is not the JSON that the API documents.
     Decode,

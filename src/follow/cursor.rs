@@ -31,8 +31,8 @@
 //! reach the floor; or a round that found new executions, but none that is known or below the floor. As long
 //! as one such execution is left, the round could read all later ones, because a service removes the oldest
 //! first. If none is left, others may have been added and removed since. This is no gap if the history has
-//! fewer than [`KEPT`] executions, and nothing was known or the cursor is no older than [`KEPT_FOR`], because
-//! a service keeps that many, or keeps each for at least that long.
+//! fewer than [`KEPT`] executions, and nothing was known or the cursor is, by the local clock, no older than
+//! [`KEPT_FOR`], because a service keeps that many, or keeps each for at least that long.
 //!
 //! An execution that is newer than the first page was written during the walk. If it was yielded now, it
 //! would hide the loss of others that were written before it during the walk. (One that is written late
