@@ -107,6 +107,15 @@ fn socks_proxy_needs_its_feature() {
     }
 }
 
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+#[test]
+fn https_proxy_needs_tls() {
+    let expected = "build client: https needs the cargo feature `rustls` or `native-tls` of handinger";
+    assert_eq!(outcome("http://handinger.test", &[("HTTP_PROXY", "https://127.0.0.1:9")]), expected);
+    let plain = outcome("http://handinger.test", &[("HTTP_PROXY", "http://127.0.0.1:9")]);
+    assert!(plain.contains("could not connect to the proxy 127.0.0.1:9"), "{plain}");
+}
+
 #[test]
 fn loopback_hosts_are_never_reached_through_a_proxy() {
     let (target, proxy) = (target(), Server::responding([response(200, WEBHOOK)]));

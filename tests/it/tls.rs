@@ -1,14 +1,27 @@
 //! TLS to a rustls server on loopback, with certificates that each test makes.
 
-#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 #[test]
-fn https_needs_a_feature() {
-    let error = handinger::HandingerClient::new("key").unwrap_err();
-    assert_eq!(error.kind(), handinger::ErrorKind::InvalidInput);
-    assert_eq!(
-        error.to_string(),
-        "build client: https needs the cargo feature `rustls` or `native-tls` of handinger"
-    );
+fn configured_tls_library_and_roots_need_their_feature() {
+    use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+
+    let is_verifier = cfg!(all(feature = "rustls", feature = "platform-verifier"));
+    let verifier = if cfg!(feature = "rustls") { "platform-verifier" } else { "rustls" };
+    for (provider, roots, feature, is_there) in [
+        (TlsProvider::Rustls, RootCerts::WebPki, "rustls", cfg!(feature = "rustls")),
+        (TlsProvider::NativeTls, RootCerts::WebPki, "native-tls", cfg!(feature = "native-tls")),
+        (TlsProvider::Rustls, RootCerts::PlatformVerifier, verifier, is_verifier),
+    ] {
+        let tls = TlsConfig::builder().provider(provider).root_certs(roots).build();
+        let configured = |base_url| {
+            let tls = tls.clone();
+            let client = crate::support::builder(base_url).ureq_config(|config| config.tls_config(tls));
+            client.build().map_err(|error| error.to_string()).err()
+        };
+        let problem = format!("build client: https needs the cargo feature `{feature}` of handinger");
+        assert_eq!(configured("https://127.0.0.1"), (!is_there).then_some(problem));
+        assert_eq!(configured("http://127.0.0.1"), None);
+    }
 }
 
 #[cfg(feature = "rustls")]
@@ -28,6 +41,8 @@ mod with_tls {
     use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 
     use crate::proxies::proxy_to;
+    #[cfg(all(feature = "platform-verifier", target_os = "linux"))]
+    use crate::support::rerun;
     use crate::support::{ANY_BODY, CALLS, KEY, Server, builder, response};
 
     struct Identity {
@@ -199,6 +214,30 @@ mod with_tls {
         let client = builder(server.base_url()).build().unwrap();
         assert!(!client.retrieve_webhook("wrk_1").unwrap_err().is_transient());
         assert_eq!(server.received(), "");
+    }
+
+    /// In a process of its own, for its environment.
+    #[cfg(all(feature = "platform-verifier", target_os = "linux"))]
+    #[test]
+    fn platform_verifier_trusts_the_issuers_in_ssl_cert_file() {
+        const BASE_URL: &str = "HANDINGER_TEST_TLS";
+        if let Ok(base_url) = std::env::var(BASE_URL) {
+            let error = builder(base_url).build().unwrap().retrieve_webhook("wrk_1").err();
+            assert!(error.as_ref().is_none_or(|error| error.attempts() == 1));
+            return error.into_iter().for_each(|error| eprintln!("{error}"));
+        }
+        let ca = Ca::new();
+        let server = TlsServer::start(ca.leaf());
+        let problem_with = |roots: &str| {
+            let test = "tls::with_tls::platform_verifier_trusts_the_issuers_in_ssl_cert_file";
+            rerun(test, &[(BASE_URL, &*server.base_url()), ("SSL_CERT_FILE", roots), ("SSL_CERT_DIR", "")])
+        };
+        let file = format!("{}/trusted-{}.pem", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+        std::fs::write(&file, ca.0.pem()).unwrap();
+        assert_eq!(problem_with(&file), "");
+        std::fs::remove_file(file).unwrap();
+        let problem = problem_with("/dev/null");
+        assert!(problem.ends_with("was rejected; this machine has no root certificates\n"), "{problem}");
     }
 
     #[test]

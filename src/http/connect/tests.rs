@@ -89,14 +89,3 @@ fn firewall_does_not_pass_for_a_rejected_password() {
         assert_eq!(not_sent.is_final(), is_final, "{not_sent}");
     }
 }
-
-#[test]
-fn machine_without_roots_is_named_and_final() {
-    let error = std::io::Error::other("unexpected error: No CA certificates were loaded from the system");
-    let not_sent = NotSent { step: Step::Tls, host: "handinger.test".into(), error: Error::Io(error) };
-    assert_eq!(
-        not_sent.problem(None),
-        "the certificate of handinger.test was rejected; this machine has no root certificates"
-    );
-    assert!(not_sent.is_final());
-}
