@@ -140,8 +140,8 @@ pub(super) struct NotSent {
 impl NotSent {
     fn mark(step: Step, uri: &Uri, error: Error) -> Error {
         match error {
-            // An error of the connection to a proxy is marked already.
-            Error::Other(marked) if marked.is::<Self>() => Error::Other(marked),
+            // An error of the connection to a proxy is marked already. ureq's connectors create no other of these.
+            Error::Other(marked) => Error::Other(marked),
             error => {
                 let host = uri.authority().map(without_user).unwrap_or_default().to_owned();
                 Error::Other(Box::new(Self { step, host, error }))

@@ -78,14 +78,21 @@ fn failed_lookup_is_marked_and_not_cached() {
 }
 
 #[test]
-fn firewall_does_not_pass_for_a_rejected_password() {
-    for (error, is_final) in [
-        (std::io::Error::from_raw_os_error(13), false),
-        (std::io::Error::new(ErrorKind::PermissionDenied, "password authentication failed"), true),
+fn failure_that_a_retry_would_repeat_is_recognized() {
+    use std::io::Error as Io;
+
+    for (step, error, is_final) in [
+        (Step::Connect, Io::new(ErrorKind::PermissionDenied, "password authentication failed"), true),
+        // A firewall: EACCES on Unix.
+        (Step::Connect, Io::from_raw_os_error(13), false),
+        (Step::Connect, Io::other("invalid peer certificate: Expired"), false),
+        (Step::Tls, Io::other("invalid peer certificate: Expired"), true),
+        (Step::Tls, Io::other("SSL routines: certificate verify failed"), true),
+        (Step::Tls, Io::other("The certificate was not trusted."), true),
+        (Step::Tls, Io::other("A certificate chain processed, but its root is not trusted."), true),
+        (Step::Tls, Io::other("received fatal alert: HandshakeFailure"), false),
     ] {
-        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-        let not_sent =
-            NotSent { step: Step::Connect, host: "handinger.test".into(), error: Error::Io(error) };
-        assert_eq!(not_sent.is_final(), is_final, "{not_sent}");
+        let not_sent = NotSent { step, host: "handinger.test".into(), error: Error::Io(error) };
+        assert_eq!(not_sent.is_final(), is_final, "{not_sent:?}");
     }
 }
