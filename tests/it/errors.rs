@@ -92,7 +92,10 @@ fn failures() -> Vec<(Error, String)> {
             "the server redirects (303) to another path of the server, which is not followed; \
              the change may have been applied",
         ),
-        receives(response(404, NOT_FOUND), "the server returned 404: worker not found"),
+        receives(
+            response_with(404, &[("Location", "/elsewhere")], NOT_FOUND),
+            "the server returned 404: worker not found",
+        ),
         receives(response(500, ""), "the server returned 500 (3 attempts)"),
         receives(
             response(502, "<title>502 Bad Gateway</title>"),

@@ -57,10 +57,3 @@ fn any_3xx_without_a_location_is_a_redirect() {
         assert!(error.to_string().ends_with(&format!("the server returned {status}")), "{error}");
     }
 }
-
-#[test]
-fn location_of_another_status_is_no_redirect() {
-    let moved = response_with(404, &[("Location", "https://handinger.invalid")], "");
-    let error = CALLS[0].1(&client(Server::responding([moved]).base_url())).unwrap_err();
-    assert!(error.to_string().ends_with("the server returned 404"), "{error}");
-}
