@@ -141,14 +141,6 @@ fn requested_wait_of_at_most_60_s_is_made_exactly() {
 }
 
 #[test]
-fn longer_wait_ends_the_call_at_once() {
-    let (waits, result) = rejected_once(&[("Retry-After", "61")]);
-    let error = result.unwrap_err();
-    assert_eq!((waits, error.attempts()), (vec![], 1));
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(61)));
-}
-
-#[test]
 fn unrequested_wait_doubles_with_a_jitter() {
     for header in [("Retry-After", "0"), ("Retry-After", "soon"), ("X-None", "")] {
         let server = Server::responding([response_with(500, &[header], "")]);
