@@ -178,3 +178,30 @@ fn printable(what: &str, text: &str) -> Result<HeaderValue, String> {
     let value = HeaderValue::from_str(text).ok().filter(|_| is_printable);
     value.ok_or_else(|| format!("{what} has a control or non-ASCII character"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn location_is_described_by_its_origin() {
+        let base_url = BaseUrl::parse("https://handinger.test/v1", false).unwrap();
+        for (location, expected) in [
+            ("https://login.test/s3cret?s3cret#s3cret", "https://login.test"),
+            ("https://user:s3cret@login.test:8443/", "https://login.test:8443"),
+            ("http://handinger.test/s3cret", "http://handinger.test"),
+            ("https://handinger.test:8443/s3cret", "https://handinger.test:8443"),
+            ("https://handinger.test/s3cret", "another path of the server"),
+            ("/s3cret", "another path of the server"),
+            ("s3cret", "another path of the server"),
+            ("login?next=https://s3cret.test", "another path of the server"),
+            ("", "another path of the server"),
+            ("//login.test/s3cret", "another URL"),
+            ("https://[s3cret/", "another URL"),
+            ("https://s3cret\u{e9}/", "another URL"),
+        ] {
+            let header = HeaderValue::from_bytes(location.as_bytes()).unwrap();
+            assert_eq!(base_url.describe_location(&header), expected, "{location}");
+        }
+    }
+}

@@ -191,6 +191,8 @@ fn message_is_found_in_any_body_and_64_kib_are_kept() {
         (br#"["a"]"#, None),
         (br#"{"error":"truncated"#, None),
         (b"", None),
+        (b"a\n\tb\n", Some("a\n\tb")),
+        (b"a\x1b[0m", None),
         (b"\xff\xfe\x00no", None),
         (b"<!doctype html><title>502 Bad Gateway</title><h1>x</h1>", Some("502 Bad Gateway")),
         (long_json.as_bytes(), None),

@@ -30,27 +30,6 @@ fn redirect_is_not_followed_and_only_a_303_may_have_been_applied() {
 }
 
 #[test]
-fn redirect_message_shows_origin_only() {
-    for (location, shown) in [
-        ("https://handinger.invalid/s3cret?s3cret#s3cret", "https://handinger.invalid"),
-        ("https://user:s3cret@handinger.invalid:8443/", "https://handinger.invalid:8443"),
-        ("//handinger.invalid/s3cret", "another URL"),
-        ("/s3cret", "another path of the server"),
-        ("s3cret", "another path of the server"),
-        ("/login?next=https://s3cret.invalid", "another path of the server"),
-        ("s3cret/more?next=https://handinger.invalid", "another path of the server"),
-        ("", "another path of the server"),
-        ("https://[s3cret/", "another URL"),
-        ("https://s3cret\u{e9}/", "another URL"),
-    ] {
-        let error = redirected(307, &[("Location", location)], CALLS[0].1);
-        let expected = format!("the server redirects (307) to {shown}, which is not followed");
-        assert_eq!(error.to_string(), format!("retrieve webhook of worker wrk_1: {expected}"), "{location}");
-        assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
-    }
-}
-
-#[test]
 fn any_3xx_without_a_location_is_a_redirect() {
     for status in [300, 304, 399] {
         let error = redirected(status, &[], CALLS[0].1);
