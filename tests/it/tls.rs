@@ -24,7 +24,7 @@ fn configured_tls_library_and_roots_need_their_feature() {
     }
 }
 
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "rustls", all(feature = "native-tls", target_os = "linux")))]
 mod with_tls {
     use std::io::{self, Read, Write};
     use std::net::TcpStream;
@@ -158,8 +158,9 @@ mod with_tls {
 
     /// Native TLS is tested on Linux alone, where it is OpenSSL: macOS's Secure Transport, for one, has no TLS 1.3.
     fn providers() -> impl Iterator<Item = TlsProvider> {
+        let rustls = cfg!(feature = "rustls").then_some(TlsProvider::Rustls);
         let native = cfg!(all(feature = "native-tls", target_os = "linux")).then_some(TlsProvider::NativeTls);
-        [TlsProvider::Rustls].into_iter().chain(native)
+        rustls.into_iter().chain(native)
     }
 
     #[test]
