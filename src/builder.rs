@@ -159,12 +159,13 @@ impl HandingerClientBuilder {
         self
     }
 
-    /// Sets the limit for the name lookup of an attempt, and again for opening its connection: TCP, a proxy,
-    /// and the TLS handshake. Must be more than zero. The [`timeout`](Self::timeout) limits both together.
+    /// Limits the name lookup of an attempt and, separately, the opening of its connection: TCP, a proxy, and
+    /// the TLS handshake. Must be more than zero. The [`timeout`](Self::timeout) limits both together.
     ///
     /// A host with several addresses shares this time among them: if the first of two is dead, each new
-    /// connection costs two thirds of it. [`ureq_config`](Self::ureq_config) can restrict the client to IPv4
-    /// or IPv6. If an HTTP proxy sends its response to CONNECT in pieces, this limits each of them.
+    /// connection takes two thirds of that time. [`ureq_config`](Self::ureq_config) can restrict the client to
+    /// IPv4 or IPv6. With an HTTP proxy, the time applies separately to the lookup of the proxy, to the
+    /// connection to it, and to each piece of its response to CONNECT.
     ///
     /// Default: 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -226,7 +227,8 @@ impl HandingerClientBuilder {
     /// ```
     ///
     /// For a private authority and a client certificate (with the feature `native-tls` alone, add
-    /// `.provider(TlsProvider::NativeTls)`):
+    /// `.provider(TlsProvider::NativeTls)`). With rustls, the first call panics in ureq if the key is not that
+    /// of the certificate:
     ///
     #[cfg_attr(feature = "rustls", doc = "```")]
     #[cfg_attr(not(feature = "rustls"), doc = "```ignore")]
