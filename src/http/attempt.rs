@@ -46,11 +46,11 @@ pub(super) fn decode<T: DeserializeOwned>(
     response: Response,
 ) -> Result<T, Failure> {
     from_json(response.body()).map_err(|reason| {
-        let (problem, title) =
-            describe_unusable(&response.body()[..response.body().len().min(MAX_KEPT_BODY)]);
+        let response = kept(response);
+        let (problem, title) = describe_unusable(response.body());
         Failure {
             message: title.map(|title| http.redact(request, &title)),
-            response: Some(kept(response)),
+            response: Some(response),
             // Any other problem already includes the reason.
             source: (problem == NOT_DOCUMENTED).then(|| reason.into()),
             ..Failure::new(Stage::Unusable, ErrorKind::Decode, problem)
@@ -105,7 +105,8 @@ fn run(
 /// Returns the failure of an attempt that ended before anything was sent.
 fn not_connected(http: &Http, request: &Request<'_>, not_sent: NotSent) -> Failure {
     http.resolver.forget();
-    let problem = not_sent.problem(http.agent.config().proxy());
+    let proxy = http.agent.config().proxy().filter(|proxy| !proxy.is_no_proxy(&request.uri));
+    let problem = not_sent.problem(proxy);
     if let ureq::Error::Timeout(_) = not_sent.error {
         let within = request.within(request.options.connect_timeout.min(request.options.timeout));
         return Failure::new(Stage::NotSent, ErrorKind::Timeout, format!("{problem} {within}"));

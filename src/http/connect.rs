@@ -1,6 +1,6 @@
 //! Creates ureq's agent, whose connections use ureq's own connectors with two additions.
 //!
-//! - [`NotSent`] marks an error before which nothing of the request was sent, and says where it occurred.
+//! - [`NotSent`] marks an error that occurred before anything of the request was sent, and says where.
 //! - [`CachingResolver`] caches the addresses of a host for a minute.
 //!
 //! `ureq::unversioned` may change in minor versions. This file implements its traits and calls the constructors of its
@@ -103,9 +103,6 @@ fn connector() -> impl Connector {
     connector
 }
 
-/// The text of `platform-verifier` on a machine without `ca-certificates`, as small containers are.
-const NO_ROOTS: &str = "No CA certificates";
-
 /// A step on the way to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -128,7 +125,7 @@ impl<In: Transport, C: Connector<In>> Connector<In> for Marked<C> {
     }
 }
 
-/// The mark of an error before which nothing of the request was sent.
+/// The mark of an error that occurred before anything of the request was sent.
 #[derive(Debug)]
 pub(super) struct NotSent {
     step: Step,
@@ -140,7 +137,8 @@ pub(super) struct NotSent {
 impl NotSent {
     fn mark(step: Step, uri: &Uri, error: Error) -> Error {
         match error {
-            // An error of the connection to a proxy is marked already. ureq's connectors create no other of these.
+            // An error of the connection to a proxy is marked already. ureq's connectors never create
+            // `Error::Other` themselves.
             Error::Other(marked) => Error::Other(marked),
             error => {
                 let host = uri.authority().map(without_user).unwrap_or_default().to_owned();
@@ -173,14 +171,15 @@ impl NotSent {
                 let status = self.proxy_status().map(|status| format!(", which returned {status}"));
                 format!("could not connect to {peer}{via}{}", status.unwrap_or_default())
             }
+            // By `platform-verifier`, in a container without the package `ca-certificates`.
+            Step::Tls if self.error.to_string().contains("No CA certificates") => {
+                format!(
+                    "could not verify the certificate of {peer}{via}: this machine has no root certificates"
+                )
+            }
             Step::Tls if self.is_certificate_rejected() => {
-                let hint = match self.error.to_string() {
-                    text if text.contains(NO_ROOTS) => "; this machine has no root certificates",
-                    text if text.contains("UnknownIssuer") && cfg!(not(feature = "platform-verifier")) => {
-                        HINT
-                    }
-                    _ => "",
-                };
+                let is_unknown = self.error.to_string().contains("UnknownIssuer");
+                let hint = if is_unknown && cfg!(not(feature = "platform-verifier")) { HINT } else { "" };
                 format!("the certificate of {peer}{via} was rejected{hint}")
             }
             Step::Tls => format!("could not complete the TLS handshake with {peer}{via}"),
@@ -209,11 +208,9 @@ impl NotSent {
     /// Recognizes errors by their text, because the TLS libraries are not dependencies of this crate.
     fn is_certificate_rejected(&self) -> bool {
         let text = self.error.to_string();
-        let is_rustls = text.contains("invalid peer certificate");
-        let is_native = text.contains("certificate verify failed") // OpenSSL
-            || text.contains("certificate was not trusted") // macOS
-            || text.contains("certificate chain"); // Windows
-        self.step == Step::Tls && (is_rustls || is_native || text.contains(NO_ROOTS))
+        // An alert comes from the server, and may concern the client's certificate.
+        let is_certificate = text.contains("certificate") && !text.contains("alert");
+        self.step == Step::Tls && (is_certificate || text.contains("cert chain")) // native-tls on Windows
     }
 }
 
@@ -253,7 +250,7 @@ impl CachingResolver {
         // If several threads fail with the same addresses, only the first rotates them.
         if !cache.hosts.is_empty() {
             cache.hosts.clear();
-            cache.failures = cache.failures.wrapping_add(1);
+            cache.failures += 1;
         }
     }
 

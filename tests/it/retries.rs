@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use handinger::{Error, ErrorKind, HandingerClient};
 
 use crate::support::{
-    ANY_BODY, CALLS, Fault, KEY, Server, WEBHOOK, Waits, builder, client, response, response_with, sends,
+    ANY_BODY, CALLS, Fault, KEY, Server, WEBHOOK, Waits, builder, response, response_with, sends,
     sends_and_resets, unlistened,
 };
 
@@ -103,16 +103,6 @@ fn lookup_or_connection_that_failed_is_retried_for_every_call() {
             assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connect, 3), "{name}: {error}");
             assert!(error.is_transient() && !error.may_have_been_applied(), "{name}: {error}");
         }
-    }
-}
-
-#[test]
-fn max_retries_limits_the_attempts() {
-    for (max_retries, requests) in [(0, 1), (1, 2), (5, 6)] {
-        let server = Server::responding([response(503, "")]);
-        let client = client(server.base_url()).with_max_retries(max_retries);
-        let error = client.retrieve_webhook("wrk_1").unwrap_err();
-        assert_eq!((error.attempts(), server.requests().len()), (requests, requests as usize));
     }
 }
 
