@@ -61,9 +61,7 @@ impl HandingerClient {
     ///
     /// # Errors
     ///
-    /// See [`Error`](Error#what-to-do). A blank URL is `InvalidInput`. Any transient failure is
-    /// retried. [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been
-    /// applied.
+    /// See [`Error`](Error#what-to-do). A blank URL is `InvalidInput`. Any transient failure is retried.
     ///
     /// ```
     /// use handinger::UpdateWebhook;
@@ -83,18 +81,16 @@ impl HandingerClient {
         worker_id: &str,
         update: impl Into<UpdateWebhook>,
     ) -> Result<Webhook, Error> {
-        self.update(worker_id, &update.into())
-    }
-
-    fn update(&self, worker_id: &str, update: &UpdateWebhook) -> Result<Webhook, Error> {
         const ACTION: &str = "update webhook";
+        let update = update.into();
         // A service might interpret a blank URL as "no URL", and remove the webhook with its token.
         if update.url.as_deref().is_some_and(|url| url.trim().is_empty()) {
             let problem = "the URL must not be blank; UpdateWebhook::clear() removes it";
             return Err(Error::invalid_input(ACTION, problem));
         }
         let request = self.request(ACTION, Method::PUT, worker_id, "")?;
-        let body = serde_json::to_vec(update).expect("a struct with a string is JSON");
+        let body = serde_json::to_vec(&update);
+        let body = body.map_err(|error| Error::invalid_input(ACTION, error.to_string()))?;
         // Trimmed, because a URL from a file ends in a newline, which the server's message omits.
         let secrets = update.url.as_deref().map(str::trim).map(secret_parts).unwrap_or_default();
         self.http.send(&Request { body: Some(body), secrets, ..request })
@@ -106,7 +102,6 @@ impl HandingerClient {
     /// # Errors
     ///
     /// See [`Error`](Error#what-to-do). Any transient failure is retried.
-    /// [`may_have_been_applied`](Error::may_have_been_applied) reports whether the change may have been applied.
     pub fn delete_webhook(&self, worker_id: &str) -> Result<Webhook, Error> {
         self.http.send(&self.request("delete webhook", Method::DELETE, worker_id, "")?)
     }
@@ -232,13 +227,9 @@ impl HandingerClient {
         worker_id: &str,
         below: &str,
     ) -> Result<Request<'static>, Error> {
-        match worker_id {
-            "" => return Err(Error::invalid_input(action, "the worker id must not be empty")),
-            // A path with such a segment would address another resource.
-            "." | ".." => {
-                return Err(Error::invalid_input(action, format!("the worker id must not be `{worker_id}`")));
-            }
-            _ => {}
+        // A path with such a segment would address another resource.
+        if matches!(worker_id, "" | "." | "..") {
+            return Err(Error::invalid_input(action, format!("the worker id must not be {worker_id:?}")));
         }
         let worker_id = utf8_percent_encode(worker_id, COMPONENT);
         let uri = self.http.url(&format!("/api/workers/{worker_id}/webhook{below}"));

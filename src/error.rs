@@ -27,7 +27,7 @@ const MAX_SHOWN_TEXT: usize = 200;
 ///
 /// let error = HandingerClient::new("key").unwrap().retrieve_webhook("..").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
-/// assert_eq!(error.to_string(), "retrieve webhook: the worker id must not be `..`");
+/// assert_eq!(error.to_string(), "retrieve webhook: the worker id must not be \"..\"");
 /// ```
 ///
 /// # What to do

@@ -119,8 +119,8 @@ impl HandingerClient {
 ///
 /// - Each execution that is written after the first round whose cursor was saved is yielded once, unless it
 ///   is removed before a round has read it. Earlier executions are not yielded. To handle them as well, iterate
-///   over [`executions`](HandingerClient::executions) after the first `poll`; one that arrives in between comes
-///   from both.
+///   over [`executions`](HandingerClient::executions) after the first `poll`; both yield an execution that
+///   arrives in between.
 /// - An execution that is written late, behind newer ones, is yielded if it is at most
 ///   [`overlap`](Self::overlap) late. If a restart sets a longer overlap, the shorter one still applies to
 ///   earlier executions.

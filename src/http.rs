@@ -70,7 +70,7 @@ pub(crate) struct Options {
 
 /// One call, which may take several attempts.
 pub(crate) struct Request<'a> {
-    /// The call in the imperative, as an error's message begins: `retrieve webhook of worker wrk_1`.
+    /// The beginning of an error's message: `retrieve webhook of worker wrk_1`.
     pub(crate) action: String,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
@@ -101,12 +101,12 @@ impl Request<'_> {
 
     /// Names the limit that ended an attempt: this timeout, or the `total_timeout` if that is over.
     fn within(&self, timeout: Duration) -> String {
-        // Allows for the system, which rounds a socket's timeout down to a millisecond.
-        let rounding = Duration::from_millis(1);
+        // ureq rounds the time for each address down to a millisecond, and tries up to 16.
+        let rounding = Duration::from_millis(16);
         self.within_total_timeout(rounding).unwrap_or_else(|| format!("within {timeout:?}"))
     }
 
-    /// Names the `total_timeout` if it is exceeded after a wait.
+    /// Names the `total_timeout` if this wait would exceed it.
     fn within_total_timeout(&self, wait: Duration) -> Option<String> {
         let total_timeout = self.options.total_timeout?;
         let is_over = self.started.elapsed() + wait >= total_timeout;

@@ -89,7 +89,7 @@ impl BaseUrl {
             (Some(scheme), Some(authority)) if *scheme != self.scheme || *authority != self.authority => {
                 one_line(&format!("{scheme}://{}", without_user(authority)))
             }
-            (None, _) if location.contains("//") => "another URL".to_owned(),
+            (None, _) if location.starts_with("//") || location.contains("://") => "another URL".to_owned(),
             _ => "another path of the server".to_owned(),
         }
     }
@@ -192,7 +192,7 @@ mod tests {
             ("http://handinger.test/s3cret", "http://handinger.test"),
             ("https://handinger.test:8443/s3cret", "https://handinger.test:8443"),
             ("https://handinger.test/s3cret", "another path of the server"),
-            ("/s3cret", "another path of the server"),
+            ("/s3cret//s3cret", "another path of the server"),
             ("login?next=https://s3cret.test", "another path of the server"),
             ("//login.test/s3cret", "another URL"),
             ("https://[s3cret/", "another URL"),

@@ -58,7 +58,7 @@ fn failures() -> Vec<(Error, String)> {
     let waiting = Server::responding([response_with(503, &[("Retry-After", "60")], "")]);
 
     vec![
-        fails(not_found.retrieve_webhook(""), "retrieve webhook: the worker id must not be empty"),
+        fails(not_found.retrieve_webhook(""), "retrieve webhook: the worker id must not be \"\""),
         fails_with(
             &client(format!("http://{unlistened}")),
             &format!("could not connect to {unlistened} (3 attempts)"),

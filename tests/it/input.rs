@@ -37,9 +37,9 @@ fn calls_reject_worker_ids_that_are_no_path_segment() {
     let server = server();
     let client = client(server.base_url());
     for (id, problem) in [
-        ("", "the worker id must not be empty"),
-        (".", "the worker id must not be `.`"),
-        ("..", "the worker id must not be `..`"),
+        ("", "the worker id must not be \"\""),
+        (".", "the worker id must not be \".\""),
+        ("..", "the worker id must not be \"..\""),
         (&"x".repeat(70_000), "the URL is too long"),
     ] {
         for (action, error) in [

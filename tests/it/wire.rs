@@ -183,8 +183,9 @@ fn problem_of(result: Result<impl std::fmt::Debug, Error>, body: &[u8]) -> Strin
 fn response_that_is_no_json_says_what_came() {
     for (body, problem) in [
         (&b""[..], "the response is empty"),
-        (b"whk_s3cret", "the response is not JSON"),
-        (b"\x80\xff", "the response is not JSON"),
+        (b"whk_s3cret", "the response is not a JSON object"),
+        (b"\x80\xff", "the response is not a JSON object"),
+        (b"null", "the response is not a JSON object"),
         (b"<h1>Sign\n in</h1>", "the response is HTML, not JSON: Sign in"),
         (b"<html>whk_s3cret</html>", "the response is HTML, not JSON"),
         (
