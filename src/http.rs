@@ -101,7 +101,7 @@ impl Request<'_> {
 
     /// Names the limit that ended an attempt: this timeout, or the `total_timeout` if that is over.
     fn within(&self, timeout: Duration) -> String {
-        // ureq rounds the time for each address down to a millisecond, and tries up to 16.
+        // ureq rounds the time for each of up to 16 addresses down to a millisecond.
         let rounding = Duration::from_millis(16);
         self.within_total_timeout(rounding).unwrap_or_else(|| format!("within {timeout:?}"))
     }

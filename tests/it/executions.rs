@@ -27,8 +27,7 @@ fn add(fake: &FakeHandinger, numbers: std::ops::Range<usize>) {
 }
 
 fn fake_with(count: usize) -> FakeHandinger {
-    let fake = FakeHandinger::start();
-    fake.add_worker(WORKER);
+    let fake = crate::fake::with_worker();
     add(&fake, 0..count);
     fake
 }

@@ -13,8 +13,7 @@ const WORKER: &str = "wrk_1";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn fake_with(count: usize) -> FakeHandinger {
-    let fake = FakeHandinger::start();
-    fake.add_worker(WORKER);
+    let fake = crate::fake::with_worker();
     fake.client().update_webhook(WORKER, "https://example.com/s3cret").unwrap();
     deliver(&fake, count);
     fake

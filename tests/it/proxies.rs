@@ -98,20 +98,18 @@ fn unusable_proxy_of_the_environment_is_an_error_that_names_the_variable() {
 }
 
 #[test]
-fn socks_proxy_needs_its_feature() {
-    let rejected = "build client: a SOCKS proxy needs the cargo feature `socks-proxy` of handinger";
-    for (no_proxy, is_rejected) in [("", cfg!(not(feature = "socks-proxy"))), ("handinger.test", false)] {
-        let variables = [("ALL_PROXY", "socks5://127.0.0.1:9"), ("NO_PROXY", no_proxy)];
+fn proxy_by_socks_or_tls_needs_a_feature() {
+    let no_socks = "build client: a SOCKS proxy needs the cargo feature `socks-proxy` of handinger";
+    let no_tls = "build client: https needs the cargo feature `rustls` or `native-tls` of handinger";
+    for (proxy, no_proxy, problem, is_rejected) in [
+        ("socks5://127.0.0.1:9", "", no_socks, cfg!(not(feature = "socks-proxy"))),
+        ("socks5://127.0.0.1:9", "handinger.test", no_socks, false),
+        ("https://127.0.0.1:9", "", no_tls, cfg!(not(any(feature = "rustls", feature = "native-tls")))),
+    ] {
+        let variables = [("ALL_PROXY", proxy), ("NO_PROXY", no_proxy)];
         let outcome = outcome("http://handinger.test", &variables);
-        assert_eq!(outcome.contains(rejected), is_rejected, "NO_PROXY={no_proxy}: {outcome}");
+        assert_eq!(outcome == problem, is_rejected, "{proxy}, NO_PROXY={no_proxy}: {outcome}");
     }
-}
-
-#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-#[test]
-fn https_proxy_needs_tls() {
-    let expected = "build client: https needs the cargo feature `rustls` or `native-tls` of handinger";
-    assert_eq!(outcome("http://handinger.test", &[("HTTP_PROXY", "https://127.0.0.1:9")]), expected);
 }
 
 #[test]

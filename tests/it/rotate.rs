@@ -10,8 +10,7 @@ use crate::support::Waits;
 
 /// A fake whose only worker has a webhook, and its token.
 fn fake() -> (FakeHandinger, String) {
-    let fake = FakeHandinger::start();
-    fake.add_worker("wrk_1");
+    let fake = crate::fake::with_worker();
     let webhook = fake.client().update_webhook("wrk_1", "https://example.com/hook").unwrap();
     (fake, webhook.token.unwrap().as_str().to_owned())
 }
@@ -155,4 +154,10 @@ fn total_timeout_limits_all_calls_together() {
     assert!("GGPP".starts_with(&requests(&fake)), "{}", requests(&fake));
     // The next rotation has as much time again.
     client.with_total_timeout(Duration::from_secs(60)).rotate_token("wrk_1").unwrap();
+
+    // A regenerate that takes all the time leaves none for the second retrieve.
+    let (fake, _) = self::fake();
+    fake.inject(Fault::delay(Duration::from_secs(3600)).on(Operation::RegenerateToken));
+    fake.client().with_total_timeout(Duration::from_millis(200)).rotate_token("wrk_1").unwrap_err();
+    assert!("GP".starts_with(&requests(&fake)), "{}", requests(&fake));
 }

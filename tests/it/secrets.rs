@@ -160,6 +160,7 @@ fn no_secret_is_printed_or_logged() {
     // Settings that are rejected have messages without their values, word for word in `input`.
     let builder = secretive("http://api.example");
     assert_no_secret_in(&format!("{builder:?} {:?}", UpdateWebhook::new(URL)), "a builder");
+    assert!(format!("{builder:?}").starts_with("HandingerClientBuilder { options: "), "{builder:?}");
     kinds.extend(check(&builder.build(), "a rejected setting"));
 
     // All but `Incomplete`, whose text is constant.

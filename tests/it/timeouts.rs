@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handinger::fake::{self, FakeHandinger};
+use handinger::fake;
 use handinger::{Error, ErrorKind, HandingerClientBuilder};
 
 use crate::support::{
@@ -131,8 +131,7 @@ fn silent_tls_handshake_ends_with_the_connect_timeout() {
 
 #[test]
 fn each_attempt_has_the_full_timeout() {
-    let fake = FakeHandinger::start();
-    fake.add_worker("wrk_1");
+    let fake = crate::fake::with_worker();
     fake.inject(fake::Fault::delay(Duration::from_secs(3600)));
     fake.inject(fake::Fault::delay(Duration::from_millis(150)));
     let start = Instant::now();

@@ -41,8 +41,6 @@ mod with_tls {
     use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 
     use crate::proxies::proxy_to;
-    #[cfg(all(feature = "rustls", feature = "platform-verifier", target_os = "linux"))]
-    use crate::support::rerun;
     use crate::support::{ANY_BODY, CALLS, KEY, Server, builder, response};
 
     struct Identity {
@@ -217,7 +215,6 @@ mod with_tls {
         assert_eq!(server.received(), "");
     }
 
-    /// In a process of its own, for its environment.
     #[cfg(all(feature = "rustls", feature = "platform-verifier", target_os = "linux"))]
     #[test]
     fn platform_verifier_trusts_the_issuers_in_ssl_cert_file() {
@@ -229,9 +226,11 @@ mod with_tls {
         }
         let ca = Ca::new();
         let server = TlsServer::start(ca.leaf());
+        let base_url = server.base_url();
         let problem_with = |roots: &str| {
             let test = "tls::with_tls::platform_verifier_trusts_the_issuers_in_ssl_cert_file";
-            rerun(test, &[(BASE_URL, &*server.base_url()), ("SSL_CERT_FILE", roots), ("SSL_CERT_DIR", "")])
+            let variables = [(BASE_URL, &*base_url), ("SSL_CERT_FILE", roots), ("SSL_CERT_DIR", "")];
+            crate::support::rerun(test, &variables)
         };
         let file = format!("{}/trusted-{}.pem", env!("CARGO_TARGET_TMPDIR"), std::process::id());
         std::fs::write(&file, ca.0.pem()).unwrap();

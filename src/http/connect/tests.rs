@@ -1,3 +1,4 @@
+use std::io::Error as Io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -79,8 +80,6 @@ fn failed_lookup_is_marked_and_not_cached() {
 
 #[test]
 fn failure_that_a_retry_would_repeat_is_recognized() {
-    use std::io::Error as Io;
-
     for (step, error, is_final) in [
         (Step::Connect, Io::new(ErrorKind::PermissionDenied, "password authentication failed"), true),
         // A firewall: EACCES on Unix.
